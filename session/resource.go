@@ -1,6 +1,11 @@
 package session
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
+
+var errTODO = errors.New("session: not built yet")
 
 // ReadOffer reads the body of a POST: media type, size and time are bounded.
 // ErrMediaType, ErrTooLarge, ErrTimeout.
