@@ -1,0 +1,53 @@
+# One entry for people and for CI. `make test` needs Go and, once, root on
+# Debian for scripts/deps; everything else is fetched into .tools.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+export SLUICE_TOOLS ?= $(CURDIR)/.tools
+# The administrative folders hold ip, nft and conntrack.
+export PATH := $(SLUICE_TOOLS)/bin:$(PATH):/usr/sbin:/sbin
+
+FUZZTIME ?= 3s
+PKG ?= ./...
+# End-to-end tests measure frame rates of browsers: one after the other, without
+# the race detector, and never from the cache.
+E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
+
+.PHONY: build test test-long test-unit e2e deps vet lint fuzz-short bench cover
+
+build: ## the binary
+	CGO_ENABLED=0 go build -trimpath -o sluice .
+
+test: deps vet lint ## everything; the last line is the sum of all tests
+	go run ./scripts/testsum -fuzz=$(FUZZTIME) '-race -timeout=10m ./...' '$(E2E)'
+
+test-long: deps vet lint ## the same with full counts and durations
+	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s '-race -timeout=60m ./...' '$(E2E:20m=90m)'
+
+test-unit: ## the packages' own tests, quick
+	go run ./scripts/testsum '$(PKG)'
+
+e2e: deps ## real clients and network namespaces only (RUN=regexp picks)
+	go run ./scripts/testsum '$(if $(RUN),$(E2E:-run=^TestE2E=-run=$(RUN)),$(E2E))'
+
+deps: ## what the tests run: browser, ffmpeg, GStreamer, linter
+	scripts/deps
+
+vet: ## compile checks, also of the end-to-end tests
+	go vet ./...
+	go vet -tags=e2e ./gateway/...
+
+lint: deps ## golangci-lint and formatting
+	golangci-lint run --build-tags=e2e ./...
+
+fuzz-short: ## every fuzz target for FUZZTIME
+	go run ./scripts/testsum -fuzz=$(FUZZTIME)
+
+bench: ## benchmarks; BASE=commit compares with it, runs in turn (PKG, BENCH, COUNT, BENCHTIME)
+	scripts/bench $(BASE)
+
+cover: ## coverage of the packages' own tests
+	go test -coverprofile=cover.out -coverpkg=./... ./...
+	go tool cover -func=cover.out | tail -1

@@ -1,0 +1,234 @@
+// Testsum runs go test several times and adds the results up.
+//
+//	testsum [-fuzz 3s] 'go test arguments' ['go test arguments'...]
+//
+// Each operand is one run of go test, in the order given, whatever the runs
+// before it gave. With -fuzz every fuzz target of the module is then fuzzed for
+// that long. The output of go test is passed on, the lines of passing tests
+// left out; the last line tells the sum of all runs:
+//
+//	412 passed, 0 failed
+//
+// A package that does not build, or that fails outside of its tests, counts as
+// one failed. Subtests count as tests. The exit status is 1 when anything
+// failed and 2 when testsum could not work at all.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+func main() {
+	fuzz := flag.Duration("fuzz", 0, "fuzz every target for this `long` after the runs")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	failed, err := run(ctx, os.Stdout, flag.Args(), *fuzz)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		os.Exit(2)
+	case failed > 0:
+		os.Exit(1)
+	}
+}
+
+// run does all runs and prints the sum.
+func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration) (failed int, err error) {
+	runs := make([][]string, 0, len(sets))
+	for _, set := range sets {
+		runs = append(runs, strings.Fields(set))
+	}
+	sum := newTotals(&lockedWriter{w: w})
+	w = sum.w
+	if fuzz > 0 {
+		targets, err := fuzzTargets(ctx)
+		if err != nil {
+			// The run of the tests names what does not build.
+			sum.failed++
+			fmt.Fprintln(w, "testsum:", err)
+		}
+		for _, t := range targets {
+			runs = append(runs, []string{"-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + fuzz.String(), t.pkg})
+		}
+	}
+	for _, args := range runs {
+		if err := sum.goTest(ctx, args); err != nil {
+			return sum.failed, err
+		}
+	}
+	if sum.skipped > 0 {
+		fmt.Fprintf(w, "%d skipped\n", sum.skipped)
+	}
+	fmt.Fprintf(w, "%d passed, %d failed\n", sum.passed, sum.failed)
+	return sum.failed, nil
+}
+
+// target is one fuzz target.
+type target struct{ pkg, name string }
+
+// fuzzTargets finds all fuzz targets of the module in the working directory.
+func fuzzTargets(ctx context.Context) ([]target, error) {
+	out, err := exec.CommandContext(ctx, "go", "test", "-json", "-list=^Fuzz", "./...").Output()
+	var targets []target
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var e event
+		if derr := dec.Decode(&e); derr != nil {
+			break // the end, or output that is no event: err says what happened
+		}
+		if name := strings.TrimSpace(e.Output); e.Action == "output" && strings.HasPrefix(name, "Fuzz") {
+			targets = append(targets, target{e.Package, name})
+		}
+	}
+	if err != nil {
+		return targets, fmt.Errorf("list fuzz targets: %w", err)
+	}
+	return targets, nil
+}
+
+// lockedWriter lets the errors and the events of go test, which come by two
+// pipes, go to one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer // guarded by mu
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// event is one line of go test -json (go doc test2json).
+type event struct {
+	Action, Package, Test, Output string
+}
+
+// totals adds up events and passes on what a reader needs of them.
+type totals struct {
+	w                       io.Writer
+	passed, failed, skipped int
+	held                    map[string][]string // output of tests that have not ended, by package and test
+	failedTests             map[string]int      // by package
+}
+
+func newTotals(w io.Writer) *totals {
+	return &totals{w: w, held: map[string][]string{}, failedTests: map[string]int{}}
+}
+
+// goTest runs go test once. Failing tests are no error.
+func (s *totals) goTest(ctx context.Context, args []string) error {
+	fmt.Fprintln(s.w, "== go test", strings.Join(args, " "))
+	before := s.failed
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	// go test ends its own children when it is interrupted.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Stderr = s.w
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	s.read(out)
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("go test: %w", err)
+	}
+	if err != nil && s.failed == before {
+		s.failed++ // go test failed without naming a package
+	}
+	return nil
+}
+
+// read takes all events of one run.
+func (s *totals) read(r io.Reader) {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		var e event
+		switch {
+		case json.Unmarshal([]byte(line), &e) == nil:
+			s.add(e)
+		case line != "":
+			fmt.Fprint(s.w, line) // not an event: go's own words
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// add counts one event. Output is held back until its test has ended and shown
+// only when it failed or was skipped; output of a package is shown at once.
+func (s *totals) add(e event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "output", "build-output":
+		switch {
+		case e.Test == "" && (e.Output == "PASS\n" || e.Output == "FAIL\n"):
+			// the line of the package says it too
+		case e.Test == "":
+			fmt.Fprint(s.w, e.Output)
+		default:
+			s.held[key] = append(s.held[key], e.Output)
+		}
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			s.addPackage(e)
+			return
+		}
+		if e.Action != "pass" {
+			fmt.Fprint(s.w, strings.Join(s.held[key], ""))
+		}
+		delete(s.held, key)
+		switch e.Action {
+		case "pass":
+			s.passed++
+		case "skip":
+			s.skipped++
+		default:
+			s.failed++
+			s.failedTests[e.Package]++
+		}
+	}
+}
+
+// addPackage counts the end of a package: it matters only when the package
+// failed without a failing test (build, TestMain, data race, panic, timeout).
+func (s *totals) addPackage(e event) {
+	if e.Action != "fail" {
+		return
+	}
+	if s.failedTests[e.Package] == 0 {
+		s.failed++
+	}
+	// Tests that never ended: their output holds the reason.
+	for key, lines := range s.held {
+		if strings.HasPrefix(key, e.Package+" ") {
+			fmt.Fprint(s.w, strings.Join(lines, ""))
+			delete(s.held, key)
+		}
+	}
+	s.failedTests[e.Package] = 0 // the next run counts anew
+}
