@@ -1,12 +1,19 @@
 package egress
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Source is the incoming track that feeds streams, as they see it. Its methods
-// are called from any goroutine and must not block, nor call back into egress.
+// are called from any goroutine, also from inside Bind and Write of the caller:
+// they must not block, nor take a lock that is held around these, nor call back
+// into egress. Its dynamic type must be comparable (a pointer).
 type Source interface {
 	// Packet returns a packet of the recent past for retransmission, nil when
-	// it is not (or no longer) there.
+	// it is not (or no longer) there. What it returns for a number must be what
+	// Write was given under it, byte for byte: without RTX the packet is sealed
+	// a second time under the same index.
 	Packet(seq uint64) *Packet
 	// Clock tells which RTP timestamp belongs to the moment now, on the
 	// gateway's clock, for sender reports. Tracks of one publication share
@@ -27,9 +34,65 @@ type Format struct {
 	NACK           bool // generic NACK was negotiated for the payload type
 }
 
+// binding is one source of a stream, from Bind to Unbind or the next Bind.
+type binding struct {
+	source Source
+	format Format
+	open   bool   // the first packet was sent: what follows is set
+	newest uint64 // highest sequence number seen
+	offset uint32 // outgoing minus incoming timestamp
+	clock  clockSample
+	ended  time.Time // zero while bound
+}
+
+// clockSample is what Source.Clock said at some moment.
+type clockSample struct {
+	timestamp uint32
+	at        time.Time
+	ok        bool
+}
+
+// maxGap is the jump in sequence numbers beyond which packets are not lost but
+// renumbered. A receiver takes half the number space for a step back.
+const maxGap = 1 << 14
+
 // Stream is one media section of a viewer: one SSRC, unbroken sequence numbers
 // and timestamps over any number of sources.
-type Stream struct{}
+type Stream struct {
+	viewer        *Viewer
+	kind, mid     string
+	ssrc, rtxSSRC uint32
+	ids           extensionIDs
+
+	// Guarded by Viewer.mu.
+	current *binding
+	waitKey bool     // drop what comes before a keyframe
+	catchup *catchup // nil when live
+	past    history
+	sealed  window
+	next    uint64    // packet index after the newest one given away
+	rtxNext uint64    // the same for the retransmission SSRC
+	sent    bool      // a packet was sent: what follows is set
+	last    uint32    // newest timestamp sent
+	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
+
+	packets, octets uint32 // of sender reports
+	lost            uint32 // of the last receiver report
+	answers         *answers
+}
+
+func newStream(v *Viewer, c StreamConfig) *Stream {
+	return &Stream{
+		viewer: v, kind: c.Kind, mid: c.MID, ssrc: c.SSRC, rtxSSRC: c.RTXSSRC,
+		ids: newExtensionIDs(c.Extensions),
+		// RFC 3550 section 5.1: a random start. In the lower half, so that a
+		// receiver who misses the first packets cannot misjudge the rollover
+		// counter (RFC 3711 section 3.3.1).
+		next:    1 + rand.Uint64N(1<<15-1), //nolint:gosec // unpredictability is not needed under SRTP
+		rtxNext: 1 + rand.Uint64N(1<<15-1), //nolint:gosec // as above
+		last:    rand.Uint32(),             //nolint:gosec // as above
+	}
+}
 
 // Bind makes src the source of the stream. Backlog is what the viewer gets
 // first, oldest packet first, beginning with a keyframe; it is sent paced, and
@@ -37,13 +100,235 @@ type Stream struct{}
 // packet is written between taking the backlog and Bind. The first packet
 // follows whatever the stream sent before without a gap in sequence numbers
 // and with a timestamp that has advanced by the time gone by.
-func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {}
+func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
+	now := time.Now()
+	b := &binding{source: src, format: f}
+	b.clock.read(src, now)
+
+	v := s.viewer
+	v.mu.Lock()
+	if v.stopped {
+		v.mu.Unlock()
+		return
+	}
+	s.release()
+	s.current = b
+	s.waitKey = s.kind == "video" && len(backlog) == 0
+	if len(backlog) > 0 {
+		s.catchup = newCatchup(s, backlog)
+		if v.live() {
+			s.catchup.start(now)
+			v.plane.paced(s, true)
+		}
+	}
+	ask := s.waitKey
+	v.mu.Unlock()
+	if ask {
+		src.RequestKeyframe()
+	}
+}
+
+// Unbind stops sending from src; it does nothing when another source is bound.
+func (s *Stream) Unbind(src Source) {
+	s.viewer.mu.Lock()
+	defer s.viewer.mu.Unlock()
+	if s.current != nil && s.current.source == src {
+		s.release()
+	}
+}
 
 // Write forwards one packet of the bound source; called in arrival order by
 // the one goroutine that reads the track. After Bind of a video source without
 // backlog, packets before the first keyframe are not sent. p.Payload empty
 // (padding only): the sequence number is skipped without a gap.
-func (s *Stream) Write(p *Packet) {}
+func (s *Stream) Write(p *Packet) {
+	v := s.viewer
+	v.mu.Lock()
+	b := s.current
+	if b != nil && !b.open && !b.clock.ok && s.catchup == nil && (p.Key || !s.waitKey) {
+		// The first packet is preceded by a sender report, and the source
+		// could not tell the time at Bind. Not with the lock held, see doc.go.
+		v.mu.Unlock()
+		var c clockSample
+		c.read(b.source, time.Now())
+		v.mu.Lock()
+		b.clock = c
+		b = s.current
+	}
+	var ask Source
+	switch {
+	case b == nil:
+	case s.catchup != nil:
+		if !s.catchup.push(p) {
+			s.abandon()
+			ask = b.source
+		}
+	case v.live():
+		s.forward(p, time.Now())
+	}
+	v.mu.Unlock()
+	if ask != nil {
+		ask.RequestKeyframe()
+	}
+}
 
-// Unbind stops sending from src; it does nothing when another source is bound.
-func (s *Stream) Unbind(src Source) {}
+// release ends the present binding. Called with Viewer.mu held.
+func (s *Stream) release() {
+	if s.current != nil {
+		s.current.ended = time.Now()
+		s.current = nil
+	}
+	s.endCatchup()
+}
+
+// abandon gives up a catch-up that cannot end; the stream goes on with the
+// next keyframe. Called with Viewer.mu held.
+func (s *Stream) abandon() {
+	s.endCatchup()
+	s.waitKey = true
+}
+
+// forward sends a packet of the current binding for the first time, unless it
+// is one that must not be sent. Called with Viewer.mu held and keys set.
+func (s *Stream) forward(p *Packet, now time.Time) {
+	b := s.current
+	if s.waitKey && (!p.Key || b.open && p.Seq <= b.newest) {
+		return
+	}
+	if len(p.Payload) > maxPayload {
+		s.viewer.plane.oversize.Add(1)
+		return // a gap, as if it had been lost
+	}
+	switch {
+	case !b.open && len(p.Payload) == 0:
+		return
+	case !b.open:
+		s.openBinding(p, now)
+	case s.waitKey: // after abandon
+		s.jump(p)
+	}
+	var index uint64
+	switch {
+	case p.Seq > b.newest && len(p.Payload) == 0:
+		s.advance(p)
+		s.past.begin(b, p.Seq+1, s.next-1)
+		s.next--
+		return
+	case p.Seq > b.newest:
+		s.advance(p)
+		index = s.next - 1
+	default: // late: the gap that it left is still there
+		var ok bool
+		if index, ok = s.past.index(b, p.Seq); !ok {
+			return
+		}
+	}
+	s.send(p, index, now)
+}
+
+// openBinding decides what the first packet of a binding goes out as, and
+// sends the sender report that belongs to it: a receiver that has none cannot
+// place what it is sent.
+func (s *Stream) openBinding(p *Packet, now time.Time) {
+	b := s.current
+	b.open = true
+	s.jump(p)
+	ticks := uint32(0)
+	if s.sent {
+		gone := min(max(0, p.arrival(now).Sub(s.lastAt)), time.Hour) // no step of half the number space
+		ticks = max(1, uint32(gone.Seconds()*float64(b.format.ClockRate)))
+	}
+	b.offset = s.last + ticks - p.Timestamp
+	s.sendReport(b, b.clock, now)
+}
+
+// jump makes the packet follow what was sent last without a gap.
+func (s *Stream) jump(p *Packet) {
+	s.waitKey = false
+	s.current.newest = p.Seq - 1
+	s.past.begin(s.current, p.Seq, s.next)
+}
+
+// advance gives the packet, which is newer than all before it, the next index
+// and keeps free those of the packets missing before it.
+func (s *Stream) advance(p *Packet) {
+	b := s.current
+	gap := p.Seq - b.newest
+	if gap > maxGap {
+		s.past.begin(b, p.Seq, s.next)
+		gap = 1
+	}
+	b.newest = p.Seq
+	s.next += gap
+}
+
+// send seals and writes a packet under an index, once.
+func (s *Stream) send(p *Packet, index uint64, now time.Time) {
+	if !s.sealed.take(index) {
+		return
+	}
+	v, b := s.viewer, s.current
+	h := s.header(b, p, index)
+	if s.catchup != nil && s.catchup.log != nil {
+		h.transportSeq, h.hasTransport = v.twcc, true
+		v.twcc++
+	}
+	size := s.transmit(&h, p.Payload, index)
+	if h.hasTransport {
+		s.catchup.log.sent(h.transportSeq, size, now)
+	}
+
+	if !s.sent || int32(h.timestamp-s.last) > 0 {
+		s.last, s.lastAt = h.timestamp, p.arrival(now)
+	}
+	s.sent = true
+	s.packets++
+	s.octets += uint32(len(p.Payload))
+	v.repair.earn(len(p.Payload))
+	v.stats.Packets++
+	v.stats.Bytes += uint64(len(p.Payload))
+	v.plane.packets.Add(1)
+	v.plane.bytes.Add(uint64(len(p.Payload)))
+	if s.kind == "video" && v.stats.FirstVideo.IsZero() {
+		v.stats.FirstVideo = now
+	}
+}
+
+// header is what a packet of a binding gets under an index. It depends on
+// nothing else, so that a packet sent again has the same.
+func (s *Stream) header(b *binding, p *Packet, index uint64) header {
+	return header{
+		payloadType: b.format.PayloadType,
+		marker:      p.Marker,
+		seq:         uint16(index),
+		timestamp:   p.Timestamp + b.offset,
+		ssrc:        s.ssrc,
+		mid:         s.mid,
+		ids:         &s.ids,
+		forward:     p.Extensions,
+	}
+}
+
+// transmit seals a packet straight from the shared payload and writes it.
+func (s *Stream) transmit(h *header, payload []byte, index uint64) (size int) {
+	v := s.viewer
+	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
+	defer v.plane.buffers.Put(buf)
+	n := v.seal.seal(buf[:], h.put(buf[:]), payload, h.ssrc, index)
+	v.plane.write(buf[:n], v.addr)
+	return n
+}
+
+// read asks the source for the time; the lock of no viewer may be held.
+func (c *clockSample) read(src Source, now time.Time) {
+	c.timestamp, c.ok = src.Clock(now)
+	c.at = now
+}
+
+// arrival is when the packet came, or now when its source does not say.
+func (p *Packet) arrival(now time.Time) time.Time {
+	if p.Arrived.IsZero() {
+		return now
+	}
+	return p.Arrived
+}

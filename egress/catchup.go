@@ -1,0 +1,187 @@
+package egress
+
+import "time"
+
+const (
+	paceTick = 5 * time.Millisecond
+	// startCredit leaves at once: ten packets, what TCP would start with (RFC
+	// 6928).
+	startCredit = 12000
+	// maxCredit bounds how much of what a late tick missed is made up for.
+	maxCredit = 20 * time.Millisecond
+	// Live packets wait behind the backlog; beyond these the catch-up is given
+	// up. The backlog itself is bounded by who made it.
+	maxWaiting      = 4096
+	maxWaitingBytes = 24 << 20
+	// jumpOver is how much media must be waiting before a keyframe for the
+	// stream to go on with the keyframe at once.
+	jumpOver = 500 * time.Millisecond
+	// minSpan is the shortest stretch of media that tells its rate.
+	minSpan = 500 * time.Millisecond
+)
+
+// catchup is what a stream has while it sends a backlog: the packets that have
+// not been sent yet, and the rate at which they are. Guarded by Viewer.mu.
+type catchup struct {
+	clockRate uint32
+	queue     []*Packet
+	limit     int // packets in queue
+	bytes     int // payload bytes in queue
+
+	total  int           // payload bytes that ever were in queue
+	span   time.Duration // of media that ever was in queue
+	newest uint32        // timestamp up to which span counts
+
+	jumpTo  uint64 // sequence number to go on with without a gap, 0: none
+	sentTS  uint32 // timestamp of the packet sent last
+	between bool   // it was the last of its frame, or none was sent
+
+	running bool
+	pacing  bool // false: audio, which needs none
+	control rateControl
+	credit  float64 // bytes
+	filled  time.Time
+	log     *sendLog // nil without transport-wide feedback
+}
+
+func newCatchup(s *Stream, backlog []*Packet) *catchup {
+	c := &catchup{
+		clockRate: s.current.format.ClockRate,
+		queue:     make([]*Packet, 0, len(backlog)+64),
+		limit:     len(backlog) + maxWaiting,
+		newest:    backlog[0].Timestamp,
+		between:   true,
+		pacing:    s.kind == "video",
+	}
+	// Numbers are put on packets of the burst only, and only where a lost one
+	// is repaired under another SSRC: an identical packet would need the same
+	// number again.
+	if c.pacing && s.ids[ExtensionTransportCC] != 0 && s.rtx(s.current) {
+		c.log = &sendLog{}
+	}
+	for _, p := range backlog {
+		c.append(p)
+	}
+	return c
+}
+
+// start begins the pacing; until then the viewer has no keys.
+func (c *catchup) start(now time.Time) {
+	c.running = true
+	c.control = newRateControl(c.rate(), c.log == nil, now)
+	c.credit, c.filled = startCredit, now
+}
+
+// rate is that of the media, in bit/s.
+func (c *catchup) rate() float64 {
+	return float64(c.total) * 8 / max(c.span, minSpan).Seconds()
+}
+
+// push queues a live packet; false when there are too many.
+func (c *catchup) push(p *Packet) bool {
+	if len(c.queue) >= c.limit || c.bytes+len(p.Payload) > maxWaitingBytes {
+		return false
+	}
+	if p.Key && c.ahead(p) > jumpOver {
+		c.dropBefore(p)
+	}
+	c.append(p)
+	return true
+}
+
+func (c *catchup) append(p *Packet) {
+	c.queue = append(c.queue, p)
+	c.bytes += len(p.Payload)
+	c.total += len(p.Payload)
+	if d := int32(p.Timestamp - c.newest); d > 0 && c.clockRate > 0 {
+		c.newest = p.Timestamp
+		c.span += c.duration(uint32(d))
+	}
+}
+
+// ahead is how much media waits before a packet.
+func (c *catchup) ahead(p *Packet) time.Duration {
+	if len(c.queue) == 0 || c.clockRate == 0 {
+		return 0
+	}
+	if d := int32(p.Timestamp - c.queue[0].Timestamp); d > 0 {
+		return c.duration(uint32(d))
+	}
+	return 0
+}
+
+func (c *catchup) duration(ticks uint32) time.Duration {
+	return time.Duration(ticks) * time.Second / time.Duration(c.clockRate)
+}
+
+// dropBefore empties the queue for a keyframe, but for the rest of a frame that
+// was sent in part.
+func (c *catchup) dropBefore(key *Packet) {
+	kept := c.queue[:0]
+	c.bytes = 0
+	for _, p := range c.queue {
+		if !c.between && p.Timestamp == c.sentTS {
+			kept = append(kept, p)
+			c.bytes += len(p.Payload)
+		}
+	}
+	clear(c.queue[len(kept):])
+	c.queue = kept
+	c.jumpTo = key.Seq
+}
+
+// pop takes the next packet.
+func (c *catchup) pop() *Packet {
+	p := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	c.bytes -= len(p.Payload)
+	c.sentTS, c.between = p.Timestamp, p.Marker
+	return p
+}
+
+// fill adds the credit of the time since the last call.
+func (c *catchup) fill(now time.Time) {
+	c.control.media = c.rate()
+	c.control.tick(now)
+	gone := min(now.Sub(c.filled), maxCredit)
+	c.filled = now
+	c.credit = min(c.credit+c.control.rate/8*gone.Seconds(),
+		max(startCredit, c.control.rate/8*maxCredit.Seconds()))
+}
+
+// pace sends what the stream may send in this tick; the stream is live when
+// nothing is left.
+func (s *Stream) pace(now time.Time) {
+	v := s.viewer
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := s.catchup
+	if c == nil || !v.live() {
+		v.plane.paced(s, false)
+		return
+	}
+	c.fill(now)
+	for len(c.queue) > 0 && (c.credit > 0 || !c.pacing) {
+		p := c.pop()
+		if c.jumpTo != 0 && p.Seq == c.jumpTo {
+			c.jumpTo = 0
+			if s.current.open {
+				s.jump(p)
+			}
+		}
+		s.forward(p, now)
+		c.credit -= float64(len(p.Payload) + rtpHeader + maxOverhead)
+	}
+	if len(c.queue) == 0 {
+		s.endCatchup()
+	}
+}
+
+// endCatchup makes the stream live. Called with Viewer.mu held.
+func (s *Stream) endCatchup() {
+	if s.catchup != nil {
+		s.catchup = nil
+		s.viewer.plane.paced(s, false)
+	}
+}

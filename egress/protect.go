@@ -1,0 +1,173 @@
+package egress
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // HMAC-SHA1 is what the SRTP profile prescribes
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"github.com/pion/srtp/v3"
+)
+
+// maxOverhead is the longest that a protector adds to a packet.
+const maxOverhead = 16
+
+// Labels of the SRTP key derivation, RFC 3711 section 4.3.1.
+const (
+	labelEncryption = iota
+	labelAuthentication
+	labelSalt
+)
+
+// A protector seals the RTP packets of one viewer. It has scratch space of its
+// own: one call at a time.
+//
+// It differs from srtp.Context in that the caller gives the packet index (RFC
+// 3711 section 3.3.1: rollover counter and sequence number), so that a packet
+// from before a wrap can be sent again, in that the payload is encrypted from
+// where it lies into the outgoing buffer, and, for AES_CM, in speed.
+type protector interface {
+	// seal completes the packet in dst, whose header, extensions included, is
+	// dst[:header] already, and returns the length. The payload may be the
+	// bytes that follow the header in dst; else it must not overlap dst. There
+	// must be room for header, payload and overhead. One index of an SSRC must
+	// never be sealed with two contents.
+	seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int
+}
+
+// newProtector makes the protector of a profile from its master key and salt.
+func newProtector(profile srtp.ProtectionProfile, key, salt []byte) (protector, error) {
+	keyLen, err := profile.KeyLen()
+	if err != nil {
+		return nil, fmt.Errorf("egress: protector: %w", err)
+	}
+	saltLen, err := profile.SaltLen()
+	if err != nil {
+		return nil, fmt.Errorf("egress: protector: %w", err)
+	}
+	if len(key) != keyLen || len(salt) != saltLen {
+		return nil, fmt.Errorf("egress: protector: key of %d and salt of %d bytes, want %d and %d",
+			len(key), len(salt), keyLen, saltLen)
+	}
+	switch profile {
+	case srtp.ProtectionProfileAeadAes128Gcm, srtp.ProtectionProfileAeadAes256Gcm:
+		return newGCMProtector(key, salt)
+	case srtp.ProtectionProfileAes128CmHmacSha1_80:
+		return newCMProtector(key, salt)
+	default:
+		return nil, fmt.Errorf("egress: protector: profile %#x is not supported", uint16(profile))
+	}
+}
+
+// deriveKey is the AES-CM key derivation of RFC 3711 section 4.3.3 with a key
+// derivation rate of zero. RFC 7714 section 11 uses it for GCM too, the salt
+// padded with zeros to 14 bytes.
+func deriveKey(label byte, key, salt []byte, n int) ([]byte, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("egress: derive key: %w", err)
+	}
+	var iv [aes.BlockSize]byte
+	copy(iv[:14], salt)
+	iv[7] ^= label
+	out := make([]byte, n)
+	cipher.NewCTR(block, iv[:]).XORKeyStream(out, out)
+	return out, nil
+}
+
+// gcmProtector is AEAD_AES_128_GCM and AEAD_AES_256_GCM, RFC 7714.
+type gcmProtector struct {
+	aead     cipher.AEAD
+	salt, iv [12]byte
+}
+
+func newGCMProtector(key, salt []byte) (*gcmProtector, error) {
+	sessionKey, err := deriveKey(labelEncryption, key, salt, len(key))
+	if err != nil {
+		return nil, err
+	}
+	sessionSalt, err := deriveKey(labelSalt, key, salt, 12)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(sessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("egress: protector: %w", err)
+	}
+	g := &gcmProtector{salt: [12]byte(sessionSalt)}
+	if g.aead, err = cipher.NewGCM(block); err != nil {
+		return nil, fmt.Errorf("egress: protector: %w", err)
+	}
+	return g, nil
+}
+
+// seal implements protector. RFC 7714 section 8.1: the nonce is two zero
+// bytes, SSRC, rollover counter and sequence number, masked with the salt.
+func (g *gcmProtector) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+	g.iv = g.salt
+	xor32(g.iv[2:], ssrc)
+	xor32(g.iv[6:], uint32(index>>16))
+	g.iv[10] ^= byte(index >> 8)
+	g.iv[11] ^= byte(index)
+	return header + len(g.aead.Seal(dst[header:header], g.iv[:], payload, dst[:header]))
+}
+
+// cmTag is the length of the authentication tag of AES_CM_128_HMAC_SHA1_80.
+const cmTag = 10
+
+// cmProtector is AES_CM_128_HMAC_SHA1_80, RFC 3711.
+type cmProtector struct {
+	block    cipher.Block
+	mac      hash.Hash
+	salt, iv [aes.BlockSize]byte
+	tag      [sha1.Size]byte
+	roc      [4]byte
+}
+
+func newCMProtector(key, salt []byte) (*cmProtector, error) {
+	sessionKey, err := deriveKey(labelEncryption, key, salt, len(key))
+	if err != nil {
+		return nil, err
+	}
+	authKey, err := deriveKey(labelAuthentication, key, salt, sha1.Size)
+	if err != nil {
+		return nil, err
+	}
+	sessionSalt, err := deriveKey(labelSalt, key, salt, 14)
+	if err != nil {
+		return nil, err
+	}
+	c := &cmProtector{mac: hmac.New(sha1.New, authKey)}
+	copy(c.salt[:], sessionSalt)
+	if c.block, err = aes.NewCipher(sessionKey); err != nil {
+		return nil, fmt.Errorf("egress: protector: %w", err)
+	}
+	return c, nil
+}
+
+// seal implements protector. RFC 3711 section 4.1.1: the counter starts at
+// salt, SSRC and index; section 4.2: the tag covers packet and rollover
+// counter. The CTR object is the one allocation: the standard library cannot
+// set the counter of one that exists.
+func (c *cmProtector) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+	c.iv = c.salt
+	xor32(c.iv[4:], ssrc)
+	xor32(c.iv[8:], uint32(index>>16))
+	c.iv[12] ^= byte(index >> 8)
+	c.iv[13] ^= byte(index)
+	n := header + len(payload)
+	cipher.NewCTR(c.block, c.iv[:]).XORKeyStream(dst[header:n], payload)
+	binary.BigEndian.PutUint32(c.roc[:], uint32(index>>16))
+	c.mac.Reset()
+	_, _ = c.mac.Write(dst[:n]) // a hash.Hash never returns an error
+	_, _ = c.mac.Write(c.roc[:])
+	return n + copy(dst[n:n+cmTag], c.mac.Sum(c.tag[:0]))
+}
+
+// xor32 masks the four bytes at b with v.
+func xor32(b []byte, v uint32) {
+	binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)^v)
+}

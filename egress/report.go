@@ -1,0 +1,105 @@
+package egress
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+const (
+	// keepPast is how long packets of a source that is no longer bound can be
+	// asked for.
+	keepPast = 3 * time.Second
+	// maxRTT is the longest round trip that is believed.
+	maxRTT = 10 * time.Second
+	// ntpEpoch is 1970 in seconds of the NTP era (RFC 5905 section 6).
+	ntpEpoch = 2208988800
+)
+
+// report sends the sender reports of the viewer's streams.
+func (v *Viewer) report(now time.Time) {
+	for _, s := range v.streams {
+		v.mu.Lock()
+		s.past.forget(func(b *binding) bool {
+			return !b.ended.IsZero() && now.Sub(b.ended) > keepPast
+		})
+		b := s.current
+		open := b != nil && b.open
+		v.mu.Unlock()
+		if !open {
+			continue
+		}
+		var c clockSample
+		c.read(b.source, now)
+		v.mu.Lock()
+		if s.current == b && v.live() {
+			s.sendReport(b, c, now)
+		}
+		v.mu.Unlock()
+	}
+}
+
+// sendReport sends a sender report with the source description (RFC 3550
+// section 6.4.1), if the source knows the time. Called with Viewer.mu held and
+// keys set, when the timestamp offset of the binding is set.
+func (s *Stream) sendReport(b *binding, c clockSample, now time.Time) {
+	if !c.ok {
+		return
+	}
+	elapsed := now.Sub(c.at).Seconds() * float64(b.format.ClockRate)
+	s.viewer.sendRTCP(
+		&rtcp.SenderReport{
+			SSRC:        s.ssrc,
+			NTPTime:     ntpTime(now),
+			RTPTime:     c.timestamp + uint32(int64(elapsed)) + b.offset,
+			PacketCount: s.packets,
+			OctetCount:  s.octets,
+		},
+		s.viewer.description(s.ssrc),
+	)
+}
+
+// reported takes the reception reports of the viewer into the statistics.
+func (v *Viewer) reported(reports []rtcp.ReceptionReport, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range reports {
+		s := v.streamOf(r.SSRC)
+		if s == nil {
+			continue
+		}
+		if r.TotalLost < 1<<23 { // 24 bits, signed: duplicates can make it negative
+			s.lost = r.TotalLost
+		}
+		if rtt, ok := roundTrip(r, now); ok {
+			v.stats.RTT = rtt
+		}
+		if s.kind != "video" {
+			continue
+		}
+		v.stats.LossFraction = float64(r.FractionLost) / 256
+		if s.current != nil && s.current.format.ClockRate > 0 {
+			v.stats.Jitter = time.Duration(r.Jitter) * time.Second / time.Duration(s.current.format.ClockRate)
+		}
+	}
+}
+
+// roundTrip is computed from the time since our report and how much of it the
+// viewer kept it (RFC 3550 section 6.4.1, figure 2).
+func roundTrip(r rtcp.ReceptionReport, now time.Time) (time.Duration, bool) {
+	if r.LastSenderReport == 0 {
+		return 0, false
+	}
+	units := uint32(ntpTime(now)>>16) - r.LastSenderReport - r.Delay
+	rtt := time.Duration(units) * time.Second >> 16
+	if rtt <= 0 || rtt > maxRTT { // below zero it wraps to hours
+		return 0, false
+	}
+	return rtt, true
+}
+
+// ntpTime is a 64-bit NTP timestamp, in seconds and 2^-32 of a second.
+func ntpTime(t time.Time) uint64 {
+	ns := t.UnixNano()
+	return uint64(ns/1e9+ntpEpoch)<<32 | uint64(ns%1e9)<<32/1e9
+}

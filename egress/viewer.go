@@ -1,0 +1,225 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+)
+
+// Keys are the SRTP master keys of one viewer, from the DTLS exporter
+// (RFC 5764 section 4.2). Local is what the gateway seals with.
+type Keys struct {
+	Profile               srtp.ProtectionProfile
+	LocalKey, LocalSalt   []byte
+	RemoteKey, RemoteSalt []byte
+}
+
+// StreamConfig describes one media section of a viewer.
+type StreamConfig struct {
+	Kind       string // "audio" or "video"
+	MID        string
+	SSRC       uint32
+	RTXSSRC    uint32                  // 0: no retransmission stream was negotiated
+	Extensions map[ExtensionKind]uint8 // negotiated ids, 1 to 14
+}
+
+// ViewerConfig describes one WHEP session.
+type ViewerConfig struct {
+	CNAME   string
+	Streams []StreamConfig // at most one of a kind
+}
+
+// Viewer is one WHEP session as the plane sees it. Its methods may be called
+// from any goroutine.
+type Viewer struct {
+	plane   *Plane
+	cname   string
+	streams []*Stream // fixed
+
+	mu       sync.Mutex // guards what follows and the state of the streams
+	addr     netip.AddrPort
+	seal     protector     // nil until Start, and again from Stop on
+	sealRTCP *srtp.Context // as seal
+	open     *incomingRTCP // as seal
+	stopped  bool          // for good
+	repair   repairBudget  // what may be spent on retransmissions
+	twcc     uint16        // next transport-wide sequence number
+	stats    ViewerStats   // but for what Stats takes from the streams
+	began    time.Time     // when Start was
+}
+
+// NewViewer makes a viewer that cannot send yet: Start gives it keys.
+func (p *Plane) NewViewer(cfg ViewerConfig) *Viewer {
+	v := &Viewer{plane: p, cname: cfg.CNAME, streams: make([]*Stream, 0, len(cfg.Streams))}
+	for _, c := range cfg.Streams {
+		v.streams = append(v.streams, newStream(v, c))
+	}
+	return v
+}
+
+// Stream returns the viewer's stream of a kind, nil if there is none.
+func (v *Viewer) Stream(kind string) *Stream {
+	for _, s := range v.streams {
+		if s.kind == kind {
+			return s
+		}
+	}
+	return nil
+}
+
+// Start installs the keys and the viewer's address; what is bound flows now.
+// It is called once; ErrClosed when the viewer was stopped meanwhile.
+func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
+	seal, err := newProtector(k.Profile, k.LocalKey, k.LocalSalt)
+	if err != nil {
+		return err
+	}
+	sealRTCP, err := srtp.CreateContext(k.LocalKey, k.LocalSalt, k.Profile)
+	if err != nil {
+		return fmt.Errorf("egress: SRTCP keys: %w", err)
+	}
+	open, err := newIncomingRTCP(k)
+	if err != nil {
+		return err
+	}
+
+	v.mu.Lock()
+	var waiting []Source
+	err = func() error {
+		switch {
+		case v.stopped:
+			return ErrClosed
+		case v.seal != nil:
+			return errors.New("egress: start: the viewer has keys already")
+		}
+		if err := v.plane.add(v); err != nil {
+			return err
+		}
+		v.seal, v.sealRTCP, v.open, v.addr = seal, sealRTCP, open, addr
+		v.began = time.Now()
+		v.repair.start(v.began)
+		for _, s := range v.streams {
+			switch {
+			case s.catchup != nil:
+				s.catchup.start(v.began)
+				v.plane.paced(s, true)
+			case s.current != nil && s.waitKey:
+				waiting = append(waiting, s.current.source)
+			}
+		}
+		return nil
+	}()
+	v.mu.Unlock()
+	for _, src := range waiting { // what the publisher sent since Bind is gone
+		src.RequestKeyframe()
+	}
+	return err
+}
+
+// Move changes the address that media is sent to.
+func (v *Viewer) Move(addr netip.AddrPort) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.addr = addr
+}
+
+// Stop ends sending for good: RTCP BYE, streams unbound, keys dropped.
+func (v *Viewer) Stop() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopped {
+		return
+	}
+	v.stopped = true
+	if v.seal != nil {
+		v.bye()
+	}
+	for _, s := range v.streams {
+		s.release()
+	}
+	v.seal, v.sealRTCP, v.open = nil, nil, nil
+	v.plane.remove(v)
+}
+
+// Stats returns a copy of the viewer's counters.
+func (v *Viewer) Stats() ViewerStats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	st := v.stats
+	for _, s := range v.streams {
+		st.Lost += uint64(s.lost)
+	}
+	return st
+}
+
+// ViewerStats counts what one viewer was sent and what it said of it.
+type ViewerStats struct {
+	Packets, Bytes   uint64 // first transmissions of RTP, payload bytes
+	Retransmitted    uint64 // packets sent again
+	NACKs            uint64 // sequence numbers asked for
+	KeyframeRequests uint64
+	Refused          uint64        // RTCP datagrams that could not be opened or parsed
+	LossFraction     float64       // video, of the last receiver report, 0 to 1
+	Lost             uint64        // cumulative over the streams, from receiver reports
+	Jitter           time.Duration // of the last video receiver report
+	RTT              time.Duration // 0: not known yet
+	FirstVideo       time.Time     // when the first video packet was sent; zero: none yet
+}
+
+// live tells whether the viewer may send. Called with v.mu held.
+func (v *Viewer) live() bool { return v.seal != nil }
+
+// streamOf returns the stream of an outgoing media SSRC, nil if there is none.
+func (v *Viewer) streamOf(ssrc uint32) *Stream {
+	for _, s := range v.streams {
+		if s.ssrc == ssrc {
+			return s
+		}
+	}
+	return nil
+}
+
+// bye tells the viewer that the started streams have ended (RFC 3550 section
+// 6.6). Called with v.mu held.
+func (v *Viewer) bye() {
+	var sources []uint32
+	for _, s := range v.streams {
+		if s.sent {
+			sources = append(sources, s.ssrc)
+		}
+	}
+	if len(sources) == 0 {
+		return
+	}
+	v.sendRTCP(
+		&rtcp.ReceiverReport{SSRC: sources[0]}, // a compound packet begins with a report
+		v.description(sources[0]),
+		&rtcp.Goodbye{Sources: sources},
+	)
+}
+
+// description is the SDES packet of an SSRC (RFC 3550 section 6.5).
+func (v *Viewer) description(ssrc uint32) *rtcp.SourceDescription {
+	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: ssrc,
+		Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: v.cname}},
+	}}}
+}
+
+// sendRTCP seals and sends a compound packet. Called with v.mu held, keys set.
+func (v *Viewer) sendRTCP(packets ...rtcp.Packet) {
+	raw, err := rtcp.Marshal(packets)
+	if err == nil {
+		raw, err = v.sealRTCP.EncryptRTCP(nil, raw, nil)
+	}
+	if err != nil { // a CNAME of over 255 bytes, or 2^31 reports
+		v.plane.failed.Add(1)
+		return
+	}
+	v.plane.write(raw, v.addr)
+}
