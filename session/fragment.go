@@ -147,12 +147,11 @@ func candidateUFrag(candidate string) string {
 	return ""
 }
 
-// iceFrame is what an ICE session needs to know of its offer for as long as it
-// lives: which mids there are, and what stands around credentials in the reply
-// to a restart. It shares no memory with the offer.
+// iceFrame is what an ICE session needs of its offer for as long as it lives. It
+// shares no memory with the offer.
 type iceFrame struct {
-	mids  []string // of all sections offered
-	lines string   // session level, m-line and mid of the answer's tagged section
+	lines   string    // what stands around credentials in a reply: session level, m-line and mid of the tagged section
+	patches *patching // the state of the session URL's PATCH requests
 }
 
 // frame makes the iceFrame of an offer that was answered.
@@ -180,11 +179,7 @@ func (o *Offer) frame() iceFrame {
 			b.WriteString("a=mid:" + s.MID + "\r\n")
 		}
 	}
-	f := iceFrame{mids: o.mids(), lines: b.String()}
-	for i := range f.mids {
-		f.mids[i] = strings.Clone(f.mids[i])
-	}
-	return f
+	return iceFrame{lines: b.String(), patches: newPatching(o)}
 }
 
 // marshalFragment is the reply to an ICE restart (RFC 9725 section 4.3.3): the

@@ -303,12 +303,3 @@ func parseFingerprints(values []string) (out []Fingerprint, err error) {
 	}
 	return out, nil
 }
-
-// mids of all sections, in their order.
-func (o *Offer) mids() []string {
-	out := make([]string, len(o.Sections))
-	for i, s := range o.Sections {
-		out[i] = s.MID
-	}
-	return out
-}

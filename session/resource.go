@@ -2,20 +2,113 @@ package session
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"os"
+	"strings"
+	"time"
 )
 
-var errTODO = errors.New("session: not built yet")
+const (
+	typeSDP      = "application/sdp"
+	typeFragment = "application/trickle-ice-sdpfrag"
+
+	// bodyTimeout is how long a body may take to arrive, all of it.
+	bodyTimeout = 5 * time.Second
+)
 
 // ReadOffer reads the body of a POST: media type, size and time are bounded.
-// ErrMediaType, ErrTooLarge, ErrTimeout.
-func ReadOffer(w http.ResponseWriter, r *http.Request) ([]byte, error) { return nil, errTODO }
+// ErrMediaType, ErrTooLarge, ErrTimeout; an *OfferError for a body that breaks
+// off.
+func ReadOffer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if !hasMediaType(r, typeSDP) {
+		w.Header().Set("Accept-Post", typeSDP)
+		return nil, ErrMediaType
+	}
+	return readBody(w, r, ProblemMalformed)
+}
+
+// hasMediaType compares media types without case and without parameters (RFC
+// 9110 section 8.3.1). A missing one is a wrong one.
+func hasMediaType(r *http.Request, want string) bool {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return got == want && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
+}
+
+// readBody reads at most maxBody bytes within bodyTimeout, chunked or not.
+func readBody(w http.ResponseWriter, r *http.Request, problem string) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, ErrTooLarge // at once: before the client was told to go on
+	}
+	control := http.NewResponseController(w)
+	// A writer that knows no deadlines (in a test, behind a wrapper) has the
+	// server's own, so the error says nothing that matters.
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// The deadline stays, or else the server would wait for the rest of the
+		// body before it closes the connection.
+		w.Header().Set("Connection", "close")
+		return nil, ErrTimeout
+	case errors.As(err, &tooLarge):
+		return nil, ErrTooLarge
+	case err != nil:
+		return nil, refuse(problem, "the body broke off after %d bytes", len(body))
+	}
+	_ = control.SetReadDeadline(time.Time{}) // as above
+	return body, nil
+}
 
 // WriteCreated answers a POST with 201, Location, ETag and the SDP answer.
-func (t *Table) WriteCreated(w http.ResponseWriter, s *Session) error { return errTODO }
+func (t *Table) WriteCreated(w http.ResponseWriter, s *Session) error {
+	h := w.Header()
+	// Absolute, because clients resolve a relative one against the URL they
+	// were given, not the one that a redirect led them to.
+	h.Set("Location", strings.TrimSuffix(t.cfg.URL, "/")+"/s/"+s.ID())
+	h.Set("ETag", s.ETag())
+	return writeICE(w, http.StatusCreated, typeSDP, s.Answer())
+}
 
-// Patch is trickle ICE or an ICE restart (RFC 9725 section 4.3).
-func (t *Table) Patch(w http.ResponseWriter, r *http.Request, id string) error { return errTODO }
+// writeICE writes a body that holds ICE credentials.
+func writeICE(w http.ResponseWriter, status int, mediaType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		return fmt.Errorf("session: write response: %w", err)
+	}
+	return nil
+}
 
-// Delete ends a session (RFC 9725 section 4.2); If-Match is ignored.
-func (t *Table) Delete(w http.ResponseWriter, r *http.Request, id string) error { return errTODO }
+// Patch is trickle ICE or an ICE restart (RFC 9725 section 4.3): 204, or 200
+// with the gateway's new credentials and ETag. Errors come in the order in
+// which the request is looked at: ErrNotFound, ErrRateLimited (Retry-After is
+// set), ErrMediaType, ErrTooLarge, ErrTimeout, ErrPreconditionRequired,
+// ErrPrecondition, *OfferError. After an error the ICE session goes on as it was.
+func (t *Table) Patch(w http.ResponseWriter, r *http.Request, id string) error {
+	s, err := t.Find(id)
+	if err != nil {
+		return err
+	}
+	return s.frame.patches.serve(w, r, s)
+}
+
+// Delete ends a session (RFC 9725 section 4.2). If-Match is ignored, and a
+// session that ended of late is no error: clients close DTLS first and say
+// DELETE afterwards.
+func (t *Table) Delete(w http.ResponseWriter, r *http.Request, id string) error {
+	s, err := t.Find(id)
+	switch {
+	case err == nil:
+		s.Close(CauseDeleted)
+	case !t.Ended(id):
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
