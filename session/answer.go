@@ -76,7 +76,7 @@ func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSe
 func prefer(offered []Codec, live []webrtc.RTPCodecCapability, kind string) (sorted []Codec, onAir, playable bool) {
 	rest := slices.Clone(offered)
 	for _, l := range live {
-		if kindOf(l) != kind {
+		if mediaKind(l) != kind {
 			continue
 		}
 		onAir = true

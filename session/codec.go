@@ -191,7 +191,7 @@ func (c Codec) rtpmap() string {
 	return text
 }
 
-func kindOf(c webrtc.RTPCodecCapability) string {
+func mediaKind(c webrtc.RTPCodecCapability) string {
 	kind, _, _ := strings.Cut(c.MimeType, "/")
 	return strings.ToLower(kind)
 }
