@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config configures a node. The tags are what users see: name is the flag and
+// the key of the file, help and default stand in every document, and reload
+// says that a change takes effect without a restart.
+type Config struct {
+	HTTP      string       `name:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Listen address of WHIP, WHEP, the control API and the pages. Port 0 takes a free one."`
+	TLSCert   string       `name:"tls-cert" placeholder:"FILE" reload:"yes" help:"PEM certificate chain: serve HTTPS on --http. Read again when the file changes."`
+	TLSKey    string       `name:"tls-key" placeholder:"FILE" reload:"yes" help:"PEM private key of --tls-cert."`
+	Media     string       `name:"media" placeholder:"[IP]:PORT" help:"Listen address of media, one UDP port. Empty: host of --http, port 8189."`
+	Admin     string       `name:"admin" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Listen address of metrics, pprof and health; it asks for no token, so keep it private. Off or empty: none."`
+	Advertise []netip.Addr `name:"advertise" placeholder:"IP,..." help:"Addresses put into candidates. Empty: that of --media, or of the interfaces when it is a wildcard."`
+	URL       string       `name:"url" placeholder:"URL" help:"Public base URL of the service, for session URLs. Empty: from --http."`
+	NodeURL   string       `name:"node-url" placeholder:"URL" help:"Public URL of this node alone, for redirects to it."`
+	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id."`
+	File      string       `name:"config" placeholder:"FILE" file:"no" help:"YAML file with the settings of this table. Flags win over environment variables, those over the file."`
+
+	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`
+	Open          bool   `name:"open" help:"Allow --http off loopback with no authentication configured."`
+
+	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
+	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`
+
+	MaxRooms        int `name:"max-rooms" default:"5000" placeholder:"N" help:"Most rooms on this node; 0: no limit."`
+	MaxPublications int `name:"max-publications" default:"16" placeholder:"N" help:"Most publications in a room that says nothing else; 0: no limit."`
+	MaxViewers      int `name:"max-viewers" default:"0" placeholder:"N" help:"Most viewers in a room that says nothing else; 0: no limit."`
+
+	LogFormat string `name:"log-format" default:"auto" enum:"auto,text,json" placeholder:"FORMAT" help:"Log lines as text or json; auto: text on a terminal, else json."`
+	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" reload:"yes" help:"Least level that is logged: debug, info, warn or error."`
+
+	Later Later `embed:""`
+
+	// OpenAPI is the document served as /openapi.yaml; nil: none.
+	OpenAPI []byte `kong:"-"`
+}
+
+// Later is the settings of versions to come. They are known by name, so that
+// setting one is answered by a clear refusal. "off" asks for what this version
+// does anyway, and is taken.
+type Later struct {
+	TURN            string `name:"turn" hidden:""`
+	TURNTLS         string `name:"turn-tls" hidden:""`
+	TURNRelayPorts  string `name:"turn-relay-ports" hidden:""`
+	AuthKeyFile     string `name:"auth-key-file" hidden:""`
+	AuthJWKS        string `name:"auth-jwks" hidden:""`
+	AuthWebhook     string `name:"auth-webhook" hidden:""`
+	Cluster         string `name:"cluster" hidden:""`
+	Join            string `name:"join" hidden:""`
+	BootstrapExpect string `name:"bootstrap-expect" hidden:""`
+}
+
+const defaultMediaPort = 8189
+
+// Check tells what is wrong with the configuration, every fault at once. It
+// opens no file and no socket.
+func (c *Config) Check() error {
+	errs := []error{c.checkHTTP(), c.checkMedia(), c.checkExposure()}
+	if c.hasAdmin() {
+		_, _, err := splitAddress(c.Admin)
+		errs = append(errs, setting("admin", err))
+	}
+	for _, a := range c.Advertise {
+		if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+			errs = append(errs, fmt.Errorf("advertise: %s cannot be reached by anybody", a))
+		}
+	}
+	errs = append(errs, setting("url", checkURL(c.URL)), setting("node-url", checkURL(c.NodeURL)))
+	if c.Node != "" && !legalNode(c.Node) {
+		errs = append(errs, errors.New("node: a node name is 1 to 64 of A-Z a-z 0-9 _ -"))
+	}
+	if c.Data == "" {
+		errs = append(errs, errors.New("data: a directory is needed"))
+	}
+	if c.DrainDeadline < 0 {
+		errs = append(errs, errors.New("drain-deadline: must not be negative"))
+	}
+	if c.MaxRooms < 0 || c.MaxPublications < 0 || c.MaxViewers < 0 {
+		errs = append(errs, errors.New("max-rooms, max-publications, max-viewers: must not be negative"))
+	}
+	return errors.Join(append(errs, c.checkLater())...)
+}
+
+func (c *Config) checkHTTP() error {
+	_, _, err := splitAddress(c.HTTP)
+	if err == nil && (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls-cert, tls-key: one does not work without the other")
+	}
+	return setting("http", err)
+}
+
+func (c *Config) checkMedia() error {
+	if c.Media == "" {
+		return nil
+	}
+	host, _, err := splitAddress(c.Media)
+	if err == nil && host != "" {
+		if _, parseErr := netip.ParseAddr(host); parseErr != nil {
+			err = fmt.Errorf("%q is not an IP address", host)
+		}
+	}
+	return setting("media", err)
+}
+
+// checkExposure refuses what nobody does on purpose.
+func (c *Config) checkExposure() error {
+	host, _, err := splitAddress(c.HTTP)
+	if err != nil || isLoopback(host) {
+		return nil // checkHTTP tells of the error
+	}
+	var errs []error
+	if c.AuthTokenFile == "" && !c.Open {
+		errs = append(errs, fmt.Errorf("http: %s can be reached from other machines and no authentication is configured: "+
+			"set --auth-token-file, or --open to let everybody in", c.HTTP))
+	}
+	if media, _, err := splitAddress(c.Media); err == nil && isLoopback(media) {
+		errs = append(errs, fmt.Errorf("media: %s cannot be reached from where --http %s can: leave --media out, or name a public address", c.Media, c.HTTP))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkLater() error {
+	var errs []error
+	for _, s := range []struct{ name, value string }{
+		{"turn", c.Later.TURN},
+		{"turn-tls", c.Later.TURNTLS},
+		{"turn-relay-ports", c.Later.TURNRelayPorts},
+		{"auth-key-file", c.Later.AuthKeyFile},
+		{"auth-jwks", c.Later.AuthJWKS},
+		{"auth-webhook", c.Later.AuthWebhook},
+		{"cluster", c.Later.Cluster},
+		{"join", c.Later.Join},
+		{"bootstrap-expect", c.Later.BootstrapExpect},
+	} {
+		if s.value != "" && s.value != "off" {
+			errs = append(errs, fmt.Errorf("%s: not in this version", s.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) hasAdmin() bool { return c.Admin != "" && c.Admin != "off" }
+
+func (c *Config) hasTLS() bool { return c.TLSCert != "" }
+
+// setting puts a setting's name before an error.
+func setting(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func splitAddress(address string) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not HOST:PORT", address)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not a port", text)
+	}
+	return host, uint16(n), nil
+}
+
+// isLoopback errs on the safe side: only what surely is loopback counts.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return fmt.Errorf("%q is not an http or https URL", text)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return fmt.Errorf("%q: only scheme, host, port and path belong into it", text)
+	default:
+		return nil
+	}
+}

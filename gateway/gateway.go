@@ -1,0 +1,334 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/session"
+	"github.com/sluicemedia/sluice/sfu"
+	"github.com/sluicemedia/sluice/web"
+	"github.com/sluicemedia/sluice/whep"
+	"github.com/sluicemedia/sluice/whip"
+)
+
+// Gateway is one node.
+type Gateway struct {
+	cfg   Config // as it was at the start
+	log   *slog.Logger
+	node  string // its name
+	url   string // public base URL, no trailing slash
+	http  net.Listener
+	admin net.Listener // nil: none
+
+	rooms    *sfu.Rooms
+	sessions *session.Table // owns the media socket
+	whip     whip.Endpoint
+	whep     whep.Endpoint
+	pages    *web.Pages
+
+	roomsMu sync.Mutex // makes changes of a room's settings one at a time
+	ready   atomic.Bool
+	stats   *stats
+	reload  *reloader
+
+	// What a reload replaces.
+	tokens atomic.Pointer[auth.Tokens] // nil: no authentication
+	cert   atomic.Pointer[tls.Certificate]
+}
+
+// New opens the node's sockets. Run must follow.
+func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, log: log, stats: newStats()}
+	// Files first: what fails here leaves nothing open.
+	if g.node, err = nodeID(&cfg); err != nil {
+		return nil, err
+	}
+	if err := g.loadFiles(&cfg); err != nil {
+		return nil, err
+	}
+	if g.pages, err = web.New(web.Config{}); err != nil {
+		return nil, err
+	}
+	// HTTP before media: its port and address are the defaults of the rest.
+	if g.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
+		return nil, fmt.Errorf("http: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.closeListeners())
+		}
+	}()
+	if cfg.hasAdmin() {
+		if g.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
+			return nil, fmt.Errorf("admin: %w (another node on this machine? --admin takes another port, or off)", err)
+		}
+	}
+	media, err := g.mediaAddr()
+	if err != nil {
+		return nil, err
+	}
+	g.url = g.baseURL()
+	g.sessions, err = session.NewTable(session.Config{Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise}, log)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	rooms := sfu.DefaultConfig()
+	rooms.MaxRooms, rooms.MaxPublications, rooms.MaxViewers = cfg.MaxRooms, cfg.MaxPublications, cfg.MaxViewers
+	g.rooms = sfu.NewRooms(rooms, log)
+	g.whip = whip.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
+	g.whep = whep.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
+	if host, _, _ := splitAddress(cfg.HTTP); !cfg.hasTLS() && !isLoopback(host) {
+		log.Warn("plain HTTP can be read and changed on its way: set --tls-cert and --tls-key, or put a TLS proxy before it; browsers publish over HTTPS only")
+	}
+	return g, nil
+}
+
+// mediaAddr is where media is received. Its default host is what --http was
+// bound to, with a name resolved and with the address family that works.
+func (g *Gateway) mediaAddr() (netip.AddrPort, error) {
+	bound, err := netip.ParseAddrPort(g.http.Addr().String())
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("http: %w", err)
+	}
+	if g.cfg.Media == "" {
+		return netip.AddrPortFrom(bound.Addr(), defaultMediaPort), nil
+	}
+	host, port, err := splitAddress(g.cfg.Media)
+	if err != nil || host == "" {
+		return netip.AddrPortFrom(bound.Addr(), port), err
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("media: %w", err)
+	}
+	return netip.AddrPortFrom(ip, port), nil
+}
+
+// baseURL is --url, or else where --http listens. A wildcard is nowhere to go
+// to, so another address of this machine stands in for it.
+func (g *Gateway) baseURL() string {
+	if g.cfg.URL != "" {
+		return strings.TrimRight(g.cfg.URL, "/")
+	}
+	scheme, bound := "http", g.http.Addr().(*net.TCPAddr).AddrPort()
+	if g.cfg.hasTLS() {
+		scheme = "https"
+	}
+	host, _, _ := splitAddress(g.cfg.HTTP) // Check has seen it
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = g.reachableIP().String()
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(bound.Port())))
+}
+
+func (g *Gateway) reachableIP() netip.Addr {
+	if len(g.cfg.Advertise) > 0 {
+		return g.cfg.Advertise[0]
+	}
+	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		g.log.Warn("interfaces could not be listed: set --url", "err", err)
+		return best
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil || !prefix.Addr().IsGlobalUnicast() {
+			continue
+		}
+		if prefix.Addr().Is4() {
+			return prefix.Addr()
+		}
+		if best.IsLoopback() {
+			best = prefix.Addr()
+		}
+	}
+	return best
+}
+
+// URL is the public base URL of the service, without a trailing slash.
+func (g *Gateway) URL() string { return g.url }
+
+// AdminURL is the base URL of the --admin listener, "" without one.
+func (g *Gateway) AdminURL() string {
+	if g.admin == nil {
+		return ""
+	}
+	return "http://" + g.admin.Addr().String()
+}
+
+// MediaAddr is where media is received.
+func (g *Gateway) MediaAddr() netip.AddrPort { return g.sessions.MediaAddr() }
+
+// Rooms is the node's set of rooms, for tests.
+func (g *Gateway) Rooms() *sfu.Rooms { return g.rooms }
+
+// Sessions is the node's table of sessions, for tests.
+func (g *Gateway) Sessions() *session.Table { return g.sessions }
+
+// stopTime bounds how long HTTP may take to end: with the rest it must fit
+// into 2 s.
+const stopTime = time.Second
+
+// Run serves until ctx ends, then stops everything that New and Run started.
+func (g *Gateway) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	failed := make(chan error, 2) // one of each server
+	public, admin := g.publicServer(), g.adminServer()
+	serve := func(srv *http.Server, ln net.Listener, tls bool) {
+		running.Go(func() {
+			if err := serveOn(srv, ln, tls); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	serve(public, g.http, g.cfg.hasTLS())
+	if g.admin != nil {
+		serve(admin, g.admin, false)
+	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	if g.reload != nil {
+		running.Go(func() { g.reload.run(watching, g) })
+	}
+	g.ready.Store(true)
+	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+
+	// Load balancers look at this: nothing new from here on.
+	g.ready.Store(false)
+	g.log.Info("node stopping", "sessions", len(g.sessions.List()))
+	// Sessions before HTTP: everybody gets close_notify at once, and an
+	// encoder that answers it with DELETE still finds somebody.
+	err = errors.Join(err, g.sessions.Close())
+	// Rooms after sessions: closing sessions closes claims and subscriptions,
+	// which rooms only have to wait for.
+	g.rooms.Close()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	err = errors.Join(err, shutdown(stop, public))
+	// Admin last: probes and scrapes see the stop to its end.
+	err = errors.Join(err, shutdown(stop, admin))
+	stopWatching()
+	running.Wait()
+	g.log.Info("node stopped", "node", g.node)
+	return err
+}
+
+func serveOn(srv *http.Server, ln net.Listener, tls bool) error {
+	if tls {
+		return srv.ServeTLS(ln, "", "") // TLSConfig has the certificate
+	}
+	return srv.Serve(ln)
+}
+
+// shutdown lets requests end, and ends those that do not.
+func shutdown(ctx context.Context, srv *http.Server) error {
+	err := srv.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return srv.Close()
+	}
+	return err
+}
+
+// Close ends a node that was made and never run.
+func (g *Gateway) Close() error {
+	err := g.sessions.Close()
+	g.rooms.Close()
+	return errors.Join(err, g.closeListeners())
+}
+
+// publicServer bounds what strangers may cost (design: slow and endless
+// requests end by themselves).
+func (g *Gateway) publicServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // proxies speak it
+	srv := &http.Server{
+		Handler:           g.handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	if g.cfg.hasTLS() {
+		srv.TLSConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return g.cert.Load(), nil
+			},
+		}
+	}
+	return srv
+}
+
+// adminServer has no write timeout: a CPU profile takes as long as asked for.
+func (g *Gateway) adminServer() *http.Server {
+	return &http.Server{
+		Handler:           g.adminHandler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (g *Gateway) closeListeners() error {
+	err := g.http.Close()
+	if g.admin != nil {
+		err = errors.Join(err, g.admin.Close())
+	}
+	return err
+}
+
+// loadFiles reads the token file and the certificate. Nothing is replaced
+// unless all of it can be read.
+func (g *Gateway) loadFiles(cfg *Config) error {
+	var tokens *auth.Tokens
+	if cfg.AuthTokenFile != "" {
+		f, err := os.Open(cfg.AuthTokenFile)
+		if err != nil {
+			return fmt.Errorf("auth-token-file: %w", err)
+		}
+		tokens, err = auth.ParseTokens(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("auth-token-file: %s: %w", cfg.AuthTokenFile, err)
+		}
+	}
+	var cert *tls.Certificate
+	if cfg.hasTLS() {
+		pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+		if err != nil {
+			return fmt.Errorf("tls-cert, tls-key: %w", err)
+		}
+		cert = &pair
+	}
+	g.tokens.Store(tokens)
+	g.cert.Store(cert)
+	return nil
+}

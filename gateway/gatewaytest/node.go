@@ -1,0 +1,96 @@
+// Package gatewaytest runs whole nodes inside tests.
+package gatewaytest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/sluicemedia/sluice/gateway"
+)
+
+// Node is a node that runs in this process.
+type Node struct {
+	*gateway.Gateway
+	// Client talks to the node; its connections end with the node.
+	Client *http.Client
+
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when Run has returned
+	err     error         // of Run; read after stopped
+}
+
+// Start runs a node on free ports of 127.0.0.1 until the test ends. Options
+// change its configuration before the start.
+func Start(t testing.TB, options ...func(*gateway.Config)) *Node {
+	t.Helper()
+	return StartOn(t, "127.0.0.1", options...)
+}
+
+// StartOn is Start on another address of this machine.
+func StartOn(t testing.TB, host string, options ...func(*gateway.Config)) *Node {
+	t.Helper()
+	cfg, err := gateway.DefaultConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.HTTP, cfg.Media, cfg.Admin = net.JoinHostPort(host, "0"), net.JoinHostPort(host, "0"), "127.0.0.1:0"
+	cfg.Data, cfg.Open = t.TempDir(), true
+	cfg.OpenAPI = OpenAPI(t)
+	for _, o := range options {
+		o(&cfg)
+	}
+	g, err := gateway.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, g)
+}
+
+func run(t testing.TB, g *gateway.Gateway) *Node {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	n := &Node{
+		Gateway: g,
+		Client:  &http.Client{Transport: &http.Transport{}},
+		stop:    cancel,
+		stopped: make(chan struct{}),
+	}
+	go func() { // Stop waits
+		defer close(n.stopped)
+		n.err = g.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		if err := n.Stop(); err != nil {
+			t.Errorf("the node ended with %v", err)
+		}
+	})
+	return n
+}
+
+// Stop ends the node as SIGTERM does, and returns what Run returned.
+func (n *Node) Stop() error {
+	n.Client.CloseIdleConnections()
+	n.stop()
+	<-n.stopped
+	return n.err
+}
+
+// OpenAPI is the document of this repository.
+func OpenAPI(t testing.TB) []byte {
+	t.Helper()
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("the sources of the test cannot be found")
+	}
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "..", "..", "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

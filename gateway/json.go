@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sluicemedia/sluice/session"
+)
+
+const (
+	maxJSON      = 64 << 10 // bytes of a request body
+	defaultLimit = 200      // items of a list
+	maxLimit     = 1000
+)
+
+// stamp is a time as the API writes it: RFC 3339, UTC, milliseconds.
+type stamp time.Time
+
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+}
+
+// readJSON reads a request body into v, strictly. An empty body is an empty
+// object.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return session.ErrTooLarge
+	case err != nil:
+		return fmt.Errorf("%w: %w", session.ErrTimeout, err)
+	case len(body) == 0:
+		return nil
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" && mediaType != "application/merge-patch+json" {
+		w.Header().Set("Accept-Post", "application/json")
+		return &problemError{name: "media-type", detail: "Send the body as application/json."}
+	}
+	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+		return &problemError{name: "json-malformed", detail: "The body is not a JSON object."}
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return &problemError{name: "json-malformed", detail: jsonDetail(err)}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return &problemError{name: "json-malformed", detail: "Something follows the JSON object."}
+	}
+	return nil
+}
+
+// jsonDetail says what was wrong without naming the types of this program.
+func jsonDetail(err error) string {
+	var typeErr *json.UnmarshalTypeError
+	var syntaxErr *json.SyntaxError
+	switch {
+	case errors.As(err, &typeErr):
+		return fmt.Sprintf("The field %s must not be a %s.", typeErr.Field, typeErr.Value)
+	case errors.As(err, &syntaxErr):
+		return fmt.Sprintf("Not JSON at byte %d.", syntaxErr.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "The JSON ends too early."
+	default: // an unknown field is all that is left; the text quotes it
+		return "There is an unknown field."
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("gateway: write the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone; nobody is left to tell
+	return nil
+}
+
+// list is one page of a list.
+type list[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+// writeList answers with one page of items, in the order of their keys, which
+// are unique. The cursor is the key of the last item, so that a page is right
+// whatever came or went meanwhile.
+func writeList[T any](w http.ResponseWriter, r *http.Request, items []T, key func(T) string) error {
+	limit, after, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(items, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+	from, found := slices.BinarySearchFunc(items, after, func(item T, after string) int { return cmp.Compare(key(item), after) })
+	if found {
+		from++
+	}
+	page := list[T]{Items: append([]T{}, items[from:]...)}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		next := base64.RawURLEncoding.EncodeToString([]byte(key(page.Items[limit-1])))
+		page.Next = &next
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func pageOf(r *http.Request) (limit int, after string, err error) {
+	limit = defaultLimit
+	query := r.URL.Query()
+	if text := query.Get("limit"); text != "" {
+		limit, err = strconv.Atoi(text)
+		if err != nil || limit < 1 || limit > maxLimit {
+			return 0, "", &problemError{name: "query-malformed"}
+		}
+	}
+	key, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
+	if err != nil {
+		return 0, "", &problemError{name: "query-malformed"}
+	}
+	return limit, string(key), nil
+}

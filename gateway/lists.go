@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/sluicemedia/sluice/session"
+	"github.com/sluicemedia/sluice/sfu"
+)
+
+// sessionView is a session as the API shows it.
+type sessionView struct {
+	ID          string       `json:"id"`
+	Room        string       `json:"room"`
+	Publication string       `json:"publication"`
+	Role        session.Role `json:"role"`
+	Identity    string       `json:"identity,omitempty"`
+	State       string       `json:"state"`
+	Cause       *string      `json:"cause"`
+	Since       stamp        `json:"since"`
+	Transport   string       `json:"transport"`
+	Node        string       `json:"node"`
+	Tracks      []trackView  `json:"tracks"`
+	Stats       statsView    `json:"stats"`
+}
+
+type trackView struct {
+	Kind   string      `json:"kind"`
+	Codec  string      `json:"codec"`
+	Layers []layerView `json:"layers"`
+}
+
+// layerView is one encoding of a track; without simulcast a track has one.
+type layerView struct {
+	Bitrate uint64 `json:"bitrate"` // bit/s
+	Active  bool   `json:"active"`
+}
+
+type statsView struct {
+	RTT        int64   `json:"rtt_ms"`
+	Loss       float64 `json:"loss"` // share of packets, 0 to 1
+	Jitter     int64   `json:"jitter_ms"`
+	Bitrate    uint64  `json:"bitrate"` // bit/s
+	NACKs      uint64  `json:"nacks"`
+	PLIs       uint64  `json:"plis"`
+	FirstFrame *int64  `json:"first_frame_ms,omitempty"`
+}
+
+// publicationView is a publication as the API shows it.
+type publicationView struct {
+	Name     string      `json:"name"`
+	Session  string      `json:"session"`
+	Identity string      `json:"identity,omitempty"`
+	Live     bool        `json:"live"`
+	Muted    mutedView   `json:"muted"`
+	Tracks   []trackView `json:"tracks"`
+	Since    stamp       `json:"since"`
+}
+
+type mutedView struct {
+	Audio bool `json:"audio"`
+	Video bool `json:"video"`
+}
+
+func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	info, err := g.administered(r, p)
+	if err != nil {
+		return err
+	}
+	published := map[string]sfu.PublicationInfo{}
+	for _, pub := range info.Publications {
+		published[pub.Session] = pub
+	}
+	items := []sessionView{}
+	for _, s := range g.sessions.List() {
+		if s := s.Info(); s.Labels.Room == info.Name {
+			items = append(items, g.sessionOf(s, published[s.ID]))
+		}
+	}
+	return writeList(w, r, items, func(s sessionView) string { return sinceKey(s.Since) + s.ID })
+}
+
+// sinceKey sorts as the times do.
+func sinceKey(s stamp) string { return time.Time(s).UTC().Format("20060102150405.000000000") }
+
+func (g *Gateway) sessionOf(s session.Info, pub sfu.PublicationInfo) sessionView {
+	out := sessionView{
+		ID: s.ID, Room: s.Labels.Room, Publication: s.Labels.Publication, Role: s.Role, Identity: s.Labels.Identity,
+		State: s.State, Since: stamp(s.Since), Transport: "udp", Node: g.node,
+		Tracks: tracksOf(pub), Stats: statsView{RTT: s.RTT.Milliseconds()},
+	}
+	if s.Cause != "" {
+		cause := string(s.Cause)
+		out.Cause = &cause
+	}
+	for _, t := range pub.Tracks {
+		out.Stats.Bitrate += t.Stats.Bitrate
+		out.Stats.NACKs += t.Stats.NACKs
+		out.Stats.PLIs += t.Stats.PLIs
+		if all := t.Stats.Packets + t.Stats.Lost; t.Kind == "video" && all > 0 {
+			out.Stats.Loss = float64(t.Stats.Lost) / float64(all)
+		}
+	}
+	if v := s.Viewer; v != nil {
+		out.Stats.Loss, out.Stats.Jitter = v.LossFraction, v.Jitter.Milliseconds()
+		out.Stats.NACKs, out.Stats.PLIs = v.NACKs, v.KeyframeRequests
+		if v.RTT > 0 {
+			out.Stats.RTT = v.RTT.Milliseconds()
+		}
+		if !v.FirstVideo.IsZero() {
+			ms := v.FirstVideo.Sub(s.Since).Milliseconds()
+			out.Stats.FirstFrame = &ms
+		}
+	}
+	return out
+}
+
+func tracksOf(pub sfu.PublicationInfo) []trackView {
+	tracks := make([]trackView, 0, len(pub.Tracks))
+	for _, t := range pub.Tracks {
+		tracks = append(tracks, trackView{
+			Kind: t.Kind, Codec: t.Codec,
+			Layers: []layerView{{Bitrate: t.Stats.Bitrate, Active: t.Stats.Bitrate > 0}},
+		})
+	}
+	return tracks
+}
+
+func (g *Gateway) listPublications(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	info, err := g.administered(r, p)
+	if err != nil {
+		return err
+	}
+	items := []publicationView{}
+	for _, pub := range info.Publications {
+		items = append(items, publicationView{
+			Name: pub.Name, Session: pub.Session, Identity: pub.Identity, Live: pub.Live,
+			Tracks: tracksOf(pub), Since: stamp(pub.Since),
+		})
+	}
+	return writeList(w, r, items, func(p publicationView) string { return p.Name })
+}

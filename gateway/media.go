@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/sluicemedia/sluice/auth"
+)
+
+// probeWHIP answers GET: this is a WHIP endpoint, and no more is said (RFC
+// 9725 section 4.1).
+func (g *Gateway) probeWHIP(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	w.Header().Set("Accept-Post", "application/sdp")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// probeWHEP answers the HEAD by which players find out what a URL is, the same
+// for every room (WHEP section 4.2).
+func (g *Gateway) probeWHEP(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	w.Header().Set("Accept-Post", "application/sdp")
+	w.Header().Set("Content-Type", "application/sdp")
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	room := p.ByName("room")
+	grants, err := g.authorize(r, room, auth.Publish)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return g.whip.Post(w, r, room, p.ByName("publication"), grants.Identity)
+}
+
+func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	room := p.ByName("room")
+	grants, err := g.authorize(r, room, auth.Subscribe)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if err := g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity); err != nil {
+		return viewerError{err}
+	}
+	return nil
+}
+
+func (g *Gateway) getSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	if _, err := g.sessions.Find(id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (g *Gateway) patchSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return g.sessions.Patch(w, r, id)
+}
+
+func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.sessions.Delete(w, r, id)
+}

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/julienschmidt/httprouter"
+)
+
+// route is one line of the HTTP surface.
+type route struct {
+	method, path string
+	handler      handler
+}
+
+// routes is the whole public HTTP surface, in the order of openapi.yaml.
+func (g *Gateway) routes() []route {
+	var list []route
+	add := func(path string, methods map[string]handler) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+			h, ok := methods[method]
+			if method == http.MethodHead {
+				h, ok = methods[http.MethodGet] // net/http leaves the body out
+			}
+			if method == http.MethodOptions && !ok {
+				h, ok = options200(""), true
+			}
+			if ok {
+				list = append(list, route{method, path, h})
+			}
+		}
+	}
+	whip := map[string]handler{"GET": g.probeWHIP, "POST": g.postWHIP, "OPTIONS": options200("application/sdp")}
+	add("/whip/:room", whip)
+	add("/whip/:room/:publication", whip)
+	whep := map[string]handler{"GET": g.probeWHEP, "POST": g.postWHEP, "OPTIONS": options200("application/sdp")}
+	add("/whep/:room", whep)
+	add("/whep/:room/:publication", whep)
+	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
+
+	add("/v1/rooms", map[string]handler{"GET": g.listRooms, "POST": g.createRoom})
+	add("/v1/rooms/:room", map[string]handler{"GET": g.getRoom, "PATCH": g.updateRoom, "DELETE": g.deleteRoom})
+	add("/v1/rooms/:room/sessions", map[string]handler{"GET": g.listSessions})
+	add("/v1/rooms/:room/sessions/:session", map[string]handler{"DELETE": g.kickSession})
+	add("/v1/rooms/:room/publications", map[string]handler{"GET": g.listPublications})
+
+	add("/healthz", map[string]handler{"GET": g.getHealth})
+	add("/readyz", map[string]handler{"GET": g.getReady})
+	add("/openapi.yaml", map[string]handler{"GET": g.getOpenAPI})
+	add("/problems/:name", map[string]handler{"GET": g.getProblem})
+
+	add("/", map[string]handler{"GET": page(g.pages.Index)})
+	add("/play/:room", map[string]handler{"GET": page(g.pages.Play)})
+	add("/publish/:room", map[string]handler{"GET": page(g.pages.Publish)})
+	add("/assets/*path", map[string]handler{"GET": page(g.pages.Assets)})
+	return list
+}
+
+// handler is the public HTTP surface as one http.Handler.
+func (g *Gateway) handler() http.Handler {
+	router := httprouter.New()
+	// A path is right or it is a 404: redirects would turn one POST into two,
+	// and 301 is forbidden by RFC 9725 section 4.5.
+	router.RedirectTrailingSlash = false
+	router.RedirectFixedPath = false
+	// The router's own answers would be text/plain, and know no CORS.
+	router.HandleOPTIONS = false
+	router.NotFound = g.always("not-found")
+	router.MethodNotAllowed = g.always("method-not-allowed") // the router has set Allow
+	for _, r := range g.routes() {
+		router.Handle(r.method, r.path, g.handle(r.path, r.handler))
+	}
+	return router
+}
+
+// always answers every request with one problem.
+func (g *Gateway) always(name string) http.Handler {
+	h := g.handle("none", func(http.ResponseWriter, *http.Request, httprouter.Params) error {
+		return &problemError{name: name}
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, nil) })
+}
+
+// options200 answers OPTIONS, a CORS preflight or not, before anybody asks for
+// a token: browsers never send one there. Everything else is in the common
+// headers.
+func options200(acceptPost string) handler {
+	return func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+		if acceptPost != "" {
+			w.Header().Set("Accept-Post", acceptPost)
+		}
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+}
