@@ -1,0 +1,76 @@
+/**
+ * Playing: a WHEP session whose tracks go to a video element.
+ * @module
+ */
+import { Connection } from './connection.js';
+import { withStereo } from './sdp.js';
+
+/**
+ * Fires the events of Connection, and "frame" at the first frame of each session.
+ */
+export class Player extends Connection {
+  #video;
+  #shown = 0; // the attempt whose stream the element has
+  #fresh = false; // it has had that stream since the last frame
+
+  /**
+   * @param {object} options
+   * @param {string} options.url /whep/{room} or /whep/{room}/{publication}
+   * @param {() => string} options.token
+   * @param {HTMLVideoElement} options.video
+   */
+  constructor({ url, token, video }) {
+    super({
+      url,
+      token,
+      role: 'viewer',
+      offered: withStereo,
+      prepare: (pc) => this.#prepare(pc),
+    });
+    this.#video = video;
+    this.#countFrames();
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #prepare(pc) {
+    const stream = new MediaStream();
+    pc.addTransceiver('audio', { direction: 'recvonly' });
+    pc.addTransceiver('video', { direction: 'recvonly' });
+    pc.addEventListener('track', ({ track }) => {
+      stream.addTrack(track);
+      // The last picture of the old session stays until the new one has tracks.
+      if (this.#video.srcObject !== stream) {
+        this.#video.srcObject = stream;
+        this.#shown = this.facts.attempts;
+        this.#fresh = true;
+        this.dispatchEvent(new Event('media'));
+      }
+    });
+  }
+
+  /** Counts what reaches the screen; browsers without the callback tell the first frame only. */
+  #countFrames() {
+    const video = this.#video;
+    if (!('requestVideoFrameCallback' in HTMLVideoElement.prototype)) {
+      video.addEventListener('playing', () => this.#firstFrame());
+      return;
+    }
+    let before = 0; // frames of the element before the session's first one
+    const count = (_, { presentedFrames }) => {
+      if (this.#fresh) before = presentedFrames - 1;
+      this.#fresh = false;
+      if (this.#shown === this.facts.attempts) {
+        this.facts.presentedFrames = presentedFrames - before;
+        this.#firstFrame();
+      }
+      video.requestVideoFrameCallback(count);
+    };
+    video.requestVideoFrameCallback(count);
+  }
+
+  #firstFrame() {
+    if (this.facts.firstFrameMs !== null) return;
+    this.facts.firstFrameMs = Math.round(performance.now() - this.facts.t0);
+    this.dispatchEvent(new Event('frame'));
+  }
+}
