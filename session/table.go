@@ -1,85 +1,328 @@
 package session
 
 import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/sluicemedia/sluice/egress"
 )
 
-// Table holds the sessions of this node and the media socket they share.
-type Table struct{}
+const (
+	// maxSessions bounds a Table; admission by load comes long before.
+	maxSessions = 50_000
+	// remember is how long ended sessions are known, so that DELETE is idempotent.
+	remember = time.Minute
+	// closeLimit bounds Close.
+	closeLimit = 1300 * time.Millisecond
+	// A publisher that did not connect within strayAge is a stray; an address may
+	// have maxStrays of them.
+	strayAge  = 10 * time.Second
+	maxStrays = 4
+)
 
-// NewTable opens the media socket.
-func NewTable(cfg Config, log *slog.Logger) (*Table, error) { return nil, errTODO }
+// Table holds the sessions of this node and the media socket they share. It
+// runs two goroutines, the socket's read loop and the sweeper, and one for each
+// handshake under way, late alert and session that ends; Close waits for all.
+type Table struct {
+	cfg         Config
+	log         *slog.Logger
+	mux         *mux
+	plane       *egress.Plane
+	ingest      *ingest
+	dtls        dtlsOptions
+	fingerprint string
+	candidates  []netip.AddrPort
 
-// MediaAddr is the address of the media socket.
-func (t *Table) MediaAddr() netip.AddrPort { return netip.AddrPort{} }
+	handshakeLimit, lingerLimit time.Duration
 
-// Candidates are the addresses put into answers.
-func (t *Table) Candidates() []netip.AddrPort { return nil }
+	joins      chan struct{} // a slot for each handshake under way
+	revivals   chan struct{} // a slot for each connection revived from state
+	handshakes handshakeCounters
+	wg         sync.WaitGroup
+	quit       chan struct{}
 
-// OpenPublisher answers a publisher's offer. *OfferError, ErrClosed, ErrTooMany.
-func (t *Table) OpenPublisher(o *Offer, s PublisherSetup) (*Session, error) { return nil, errTODO }
-
-// OpenViewer answers a viewer's offer. *OfferError, ErrClosed, ErrTooMany.
-func (t *Table) OpenViewer(o *Offer, s ViewerSetup) (*Session, error) { return nil, errTODO }
-
-// Find returns a living session by its id ("node.secret").
-func (t *Table) Find(id string) (*Session, error) { return nil, ErrNotFound }
-
-// Ended tells whether the session of this id ended within the last minute.
-func (t *Table) Ended(id string) bool { return false }
-
-// List returns all living sessions.
-func (t *Table) List() []*Session { return nil }
-
-// Close ends all sessions with close_notify and closes the socket.
-func (t *Table) Close() error { return nil }
-
-// Session is one WHIP or WHEP session.
-type Session struct{}
-
-// ID is "node.secret", the last element of the session URL.
-func (s *Session) ID() string { return "" }
-
-// Answer is the SDP answer of the POST.
-func (s *Session) Answer() []byte { return nil }
-
-// ETag is the entity tag of the present ICE session, quoted (RFC 9725 section 4.3.1).
-func (s *Session) ETag() string { return "" }
-
-// Info is a snapshot of the session.
-func (s *Session) Info() Info { return Info{} }
-
-// Restart does an ICE restart with the peer's new credentials and returns the
-// gateway's side: new credentials and all candidates. The same credentials
-// again return the same result. On error the old ICE session goes on.
-func (s *Session) Restart(f *Fragment) (reply []byte, etag string, err error) {
-	return nil, "", errTODO
+	mu       sync.Mutex // guards what follows; no other lock is taken under it but Session.mu
+	closing  bool
+	sessions map[string]*Session
+	leaving  map[*Session]struct{} // ended, not finished yet
+	ended    map[string]time.Time
+	causes   map[Role]map[Cause]uint64
 }
 
-// Close ends the session: close_notify, then silence. It returns at once; Done
-// tells when all is over.
-func (s *Session) Close(c Cause) {}
+// NewTable opens the media socket.
+func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 40*time.Second)
+	cfg.ConsentTimeout = cmp.Or(cfg.ConsentTimeout, 30*time.Second)
+	cert, fingerprint, err := newCertificate()
+	if err != nil {
+		return nil, err
+	}
+	m, err := listenMedia(cfg.Media, log)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{
+		cfg: cfg, log: log, mux: m,
+		dtls: newDTLSOptions(cert, log), fingerprint: fingerprint,
+		handshakeLimit: min(handshakeMax, cfg.ConnectTimeout),
+		lingerLimit:    lingerMax,
+		joins:          make(chan struct{}, maxJoins),
+		revivals:       make(chan struct{}, maxRevivals),
+		quit:           make(chan struct{}),
+		sessions:       make(map[string]*Session),
+		leaving:        make(map[*Session]struct{}),
+		ended:          make(map[string]time.Time),
+		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
+	}
+	if t.candidates, err = candidates(t.MediaAddr(), cfg.Advertise); err != nil {
+		return nil, errors.Join(err, m.abandon())
+	}
+	if t.ingest, err = newIngest(ingestConfig{
+		side: m.side, mux: m, certificate: cert, fingerprint: fingerprint, candidates: t.candidates, log: log,
+		connectTimeout: cfg.ConnectTimeout, consentTimeout: cfg.ConsentTimeout,
+	}); err != nil {
+		return nil, errors.Join(err, m.abandon())
+	}
+	t.plane = egress.NewPlane(m.conn, log)
+	t.wg.Go(m.run)
+	t.wg.Go(t.sweep)
+	return t, nil
+}
 
-// Done is closed when the session has ended and the setup's Closed has returned.
-func (s *Session) Done() <-chan struct{} { return nil }
+// MediaAddr is the address of the media socket.
+func (t *Table) MediaAddr() netip.AddrPort {
+	a := t.mux.local.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
 
-// peer returns the peer's present ICE credentials: those of the offer or of the
-// last restart. They tell a restart from a trickle.
-func (s *Session) peer() credentials { return credentials{} }
+// Candidates are the addresses put into answers.
+func (t *Table) Candidates() []netip.AddrPort { return slices.Clone(t.candidates) }
 
-// trickle hands remote candidates to the transport.
-func (s *Session) trickle(f *Fragment) {}
+// OpenPublisher answers a publisher's offer. *OfferError, ErrClosed, ErrTooMany.
+// Closed may be called before OpenPublisher has returned.
+func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) {
+	t.endStray(setup.Remote)
+	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed, o)
+	s.from = setup.Remote
+	tr, answer, err := t.ingest.open(s, o, setup)
+	if err != nil {
+		return nil, err
+	}
+	return s, t.add(s, tr, answer)
+}
 
-// notify runs a callback of the setup. See transport.
-func (s *Session) notify(f func()) bool { return false }
+// OpenViewer answers a viewer's offer. *OfferError, ErrClosed, ErrTooMany.
+// Closed may be called before OpenViewer has returned.
+func (t *Table) OpenViewer(o *Offer, setup ViewerSetup) (*Session, error) {
+	s := t.newSession(setup.ID, RoleViewer, setup.Labels, setup.Closed, o)
+	local := newCredentials()
+	config := AnswerConfig{
+		SessionID: newSDPSession(), UFrag: local.ufrag, Pwd: local.pwd, Fingerprint: t.fingerprint,
+		Candidates: t.candidates, CNAME: newUFrag(), Prefer: setup.Prefer,
+	}
+	answer, sections, active, err := o.AnswerViewer(config)
+	if err != nil {
+		return nil, err
+	}
+	streams := egress.ViewerConfig{CNAME: config.CNAME}
+	for _, x := range sections {
+		streams.Streams = append(streams.Streams, egress.StreamConfig{
+			Kind: x.Kind, MID: x.MID, SSRC: x.SSRC, RTXSSRC: x.RTXSSRC, Extensions: x.Extensions,
+		})
+	}
+	v := &viewer{
+		t: t, s: s, active: active, fingerprints: slices.Clone(o.Fingerprints),
+		egress: t.plane.NewViewer(streams), sections: sections, connected: setup.Connected,
+		now: newGeneration(local, s.remote),
+	}
+	v.heard.Store(s.since.UnixNano())
+	t.mux.addUfrag(local.ufrag, v)
+	return s, t.add(s, v, answer)
+}
 
-// live says that DTLS is up.
-func (s *Session) live(profile string) {}
+// add makes a session known, or closes its transport.
+func (t *Table) add(s *Session, tr transport, answer []byte) error {
+	s.transport, s.answer = tr, answer
+	t.mu.Lock()
+	var err error
+	switch {
+	case t.closing:
+		err = ErrClosed
+	case len(t.sessions) >= maxSessions:
+		err = ErrTooMany
+	case !s.enter():
+		err = ErrNotFound // the transport gave up at once
+	default:
+		t.sessions[s.id] = s
+	}
+	t.mu.Unlock()
+	if err != nil {
+		tr.close()
+	}
+	return err
+}
 
-// end ends the session from inside.
-func (s *Session) end(c Cause) {}
+// remove takes a session out; false when it is not (or no longer) there. The
+// caller's function runs on a goroutine of the Table then.
+func (t *Table) remove(s *Session, c Cause, then func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sessions[s.id] != s {
+		return false
+	}
+	delete(t.sessions, s.id)
+	t.ended[s.id] = time.Now()
+	t.causes[s.role][c]++
+	t.leaving[s] = struct{}{}
+	t.wg.Go(then)
+	return true
+}
 
-// heard tells when the session was made; see transport.sweep.
-func (s *Session) created() time.Time { return time.Time{} }
+// left is the last that happens to a session.
+func (t *Table) left(s *Session) {
+	t.mu.Lock()
+	delete(t.leaving, s)
+	t.mu.Unlock()
+	close(s.done)
+}
+
+// Find returns a living session by its id ("node.secret").
+func (t *Table) Find(id string) (*Session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.sessions[id]; s != nil {
+		return s, nil
+	}
+	return nil, ErrNotFound
+}
+
+// Ended tells whether the session of this id ended within the last minute.
+func (t *Table) Ended(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.ended[id]
+	return ok && time.Since(at) < remember
+}
+
+// List returns all living sessions.
+func (t *Table) List() []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := make([]*Session, 0, len(t.sessions))
+	for _, s := range t.sessions {
+		l = append(l, s)
+	}
+	return l
+}
+
+// endStray makes room for one more session of a publisher's address when too
+// many of them never connected. Loopback is exempt.
+func (t *Table) endStray(from netip.Addr) {
+	if !from.IsValid() || from.Unmap().IsLoopback() {
+		return
+	}
+	var strays []*Session
+	for _, s := range t.List() {
+		if s.role == RolePublisher && s.from == from && !s.isLive() && time.Since(s.since) > strayAge {
+			strays = append(strays, s)
+		}
+	}
+	if len(strays) < maxStrays {
+		return
+	}
+	slices.MinFunc(strays, func(a, b *Session) int { return a.since.Compare(b.since) }).end(CauseNoICE)
+}
+
+// sweep lets every session look at the clock. One goroutine and no timer does
+// for all of them.
+func (t *Table) sweep() {
+	every := min(t.cfg.ConnectTimeout, t.cfg.ConsentTimeout, t.handshakeLimit) / 8
+	tick := time.NewTicker(max(20*time.Millisecond, min(every, time.Second)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.quit:
+			return
+		case now := <-tick.C:
+			for _, s := range t.List() {
+				s.transport.sweep(now)
+			}
+			t.forget(now)
+		}
+	}
+}
+
+// forget drops ended sessions from memory.
+func (t *Table) forget(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, at := range t.ended {
+		if now.Sub(at) >= remember {
+			delete(t.ended, id)
+		}
+	}
+}
+
+// Close ends all sessions with close_notify and closes the socket. A session
+// whose Closed has not returned within a good second is not waited for before
+// the socket closes, but Close returns only when all goroutines have ended.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	again := t.closing
+	t.closing = true
+	t.mu.Unlock()
+	if again {
+		t.wg.Wait()
+		return nil
+	}
+	limit := time.NewTimer(closeLimit)
+	defer limit.Stop()
+	for _, s := range t.List() {
+		s.end(CauseDrained)
+	}
+	t.mu.Lock()
+	leaving := slices.Collect(maps.Keys(t.leaving))
+	t.mu.Unlock()
+wait:
+	for _, s := range leaving {
+		select {
+		case <-s.done:
+		case <-limit.C:
+			t.log.Warn("sessions slow to end")
+			break wait
+		}
+	}
+	err := t.plane.Close() // before the socket it writes to
+	close(t.quit)
+	// The read loop before the side that it feeds: ingest closes that one.
+	err = errors.Join(err, t.mux.close(), t.ingest.close())
+	t.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("session: close: %w", err)
+	}
+	return nil
+}
+
+// newUFrag makes an ICE user fragment of 80 random bits (RFC 8839 section 5.4).
+func newUFrag() string { return strings.ToLower(rand.Text()[:16]) }
+
+// newCredentials makes credentials for the gateway's side.
+func newCredentials() credentials { return credentials{newUFrag(), strings.ToLower(rand.Text())} }
+
+// newSDPSession makes the number of an o= line (RFC 8866 section 5.2); browsers
+// want it to fit a signed 64-bit integer.
+func newSDPSession() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:]) >> 1
+}

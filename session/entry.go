@@ -1,0 +1,245 @@
+package session
+
+import (
+	"cmp"
+	"crypto/rand"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Session is one WHIP or WHEP session.
+type Session struct {
+	t         *Table
+	id, name  string // name is for logs: the id is a capability, so only the beginning
+	role      Role
+	labels    Labels
+	since     time.Time
+	from      netip.Addr // of the POST; publishers only
+	frame     iceFrame   // what restarts and trickles need to know of the offer
+	transport transport  // set before the session is known to anybody
+	closed    func(Cause)
+	done      chan struct{}
+
+	// calls is held while a callback of the setup runs; it guards over, which says
+	// that there will be no more.
+	calls sync.Mutex
+	over  bool
+
+	restarts sync.Mutex // one restart at a time; taken before mu
+
+	mu      sync.Mutex // guards what follows
+	answer  []byte
+	etag    string
+	remote  credentials
+	reply   []byte // of the last restart
+	state   state
+	cause   Cause
+	profile string
+}
+
+type state uint8
+
+const (
+	stateNew state = iota
+	stateConnecting
+	stateLive
+	stateEnded
+)
+
+func (s state) String() string {
+	return [...]string{"connecting", "connecting", "live", "ended"}[s]
+}
+
+// newSession makes a session that nobody knows yet.
+func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause), o *Offer) *Session {
+	id = cmp.Or(id, t.NewID())
+	return &Session{
+		t: t, id: id, name: id[:len(t.cfg.Node)+9],
+		role: role, labels: l, since: time.Now(), frame: o.frame(), closed: closed,
+		done: make(chan struct{}), etag: newETag(),
+		remote: credentials{strings.Clone(o.UFrag), strings.Clone(o.Pwd)},
+	}
+}
+
+// NewID makes the id of a session to be opened, for callers that must name the
+// session before it is there. 260 bits: an id is all that protects a session URL.
+func (t *Table) NewID() string {
+	return t.cfg.Node + "." + strings.ToLower(rand.Text()+rand.Text())
+}
+
+// newETag makes an opaque strong entity tag (RFC 9110 section 8.8.3).
+func newETag() string { return `"` + strings.ToLower(rand.Text()) + `"` }
+
+// ID is "node.secret", the last element of the session URL.
+func (s *Session) ID() string { return s.id }
+
+// Answer is the SDP answer of the POST.
+func (s *Session) Answer() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answer
+}
+
+// ETag is the entity tag of the present ICE session, quoted (RFC 9725 section 4.3.1).
+func (s *Session) ETag() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.etag
+}
+
+// Done is closed when the session has ended and the setup's Closed has returned.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Close ends the session: close_notify, then silence. It returns at once; Done
+// tells when all is over.
+func (s *Session) Close(c Cause) { s.end(c) }
+
+// Info is a snapshot of the session.
+func (s *Session) Info() Info {
+	s.mu.Lock()
+	i := Info{
+		ID: s.id, Role: s.role, Labels: s.labels, Cause: s.cause, Since: s.since, Profile: s.profile,
+		State: s.state.String(),
+	}
+	s.mu.Unlock()
+	s.transport.fill(&i)
+	return i
+}
+
+// Restart does an ICE restart with the peer's new credentials and returns the
+// gateway's side: new credentials and all candidates. The same credentials
+// again return the same result. On error the old ICE session goes on.
+func (s *Session) Restart(f *Fragment) (reply []byte, etag string, err error) {
+	s.restarts.Lock()
+	defer s.restarts.Unlock()
+	s.mu.Lock()
+	again, ended := s.reply != nil && s.remote == (credentials{f.UFrag, f.Pwd}), s.state == stateEnded
+	reply, etag = s.reply, s.etag
+	s.mu.Unlock()
+	switch {
+	case ended:
+		return nil, "", ErrNotFound
+	case again:
+		return reply, etag, nil
+	}
+	local, err := s.transport.restart(f)
+	if err != nil {
+		return nil, "", err
+	}
+	reply = s.frame.marshalFragment(AnswerConfig{UFrag: local.ufrag, Pwd: local.pwd, Candidates: s.t.candidates})
+	etag = newETag()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remote = credentials{strings.Clone(f.UFrag), strings.Clone(f.Pwd)}
+	s.reply, s.etag = reply, etag
+	return reply, etag, nil
+}
+
+// peer returns the peer's present ICE credentials: those of the offer or of the
+// last restart. They tell a restart from a trickle.
+func (s *Session) peer() credentials {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.remote
+}
+
+// trickle hands remote candidates to the transport.
+func (s *Session) trickle(f *Fragment) { s.transport.trickle(f) }
+
+// created tells when the session was made.
+func (s *Session) created() time.Time { return s.since }
+
+func (s *Session) isLive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateLive
+}
+
+func (s *Session) stateName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.String()
+}
+
+// enter makes a new session a connecting one; false when it has ended already.
+func (s *Session) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateEnded {
+		return false
+	}
+	s.state = stateConnecting
+	return true
+}
+
+// notify runs a callback of the setup: one at a time, and not once the session
+// has ended. See transport.
+func (s *Session) notify(f func()) bool {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.mu.Lock()
+	ended := s.state == stateEnded
+	s.mu.Unlock()
+	if s.over || ended {
+		return false
+	}
+	f()
+	return true
+}
+
+// live says that DTLS is up.
+func (s *Session) live(profile string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.profile = profile
+	if s.state == stateConnecting {
+		s.state = stateLive
+	}
+	s.answer = nil // long since sent
+}
+
+// end ends the session from anywhere and returns at once; only the first cause
+// counts.
+func (s *Session) end(c Cause) {
+	s.mu.Lock()
+	if s.state == stateEnded {
+		s.mu.Unlock()
+		return
+	}
+	s.state, s.cause = stateEnded, c
+	s.mu.Unlock()
+	// Not there: it ended before it was known to anybody, and add cleans up.
+	s.t.remove(s, c, func() { s.finish(c) })
+}
+
+// finish is the end of a session, on a goroutine of the Table.
+func (s *Session) finish(c Cause) {
+	defer s.t.left(s)
+	s.transport.close()
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.over = true
+	s.closed(c)
+	s.report(c)
+}
+
+// report is the one log line of a session.
+func (s *Session) report(c Cause) {
+	i := s.Info()
+	attrs := []any{
+		slog.String("session", s.name), slog.String("role", string(s.role)), slog.String("room", s.labels.Room),
+		slog.String("publication", s.labels.Publication), slog.String("identity", s.labels.Identity),
+		slog.String("cause", string(c)), slog.Duration("duration", time.Since(s.since).Round(time.Millisecond)),
+		slog.Duration("rtt", i.RTT), slog.String("profile", i.Profile),
+	}
+	if v := i.Viewer; v != nil {
+		attrs = append(attrs, slog.Float64("loss", v.LossFraction), slog.Uint64("packets", v.Packets))
+		if !v.FirstVideo.IsZero() {
+			attrs = append(attrs, slog.Int64("first_frame_ms", v.FirstVideo.Sub(s.since).Milliseconds()))
+		}
+	}
+	s.t.log.Info("session ended", attrs...)
+}

@@ -1,0 +1,59 @@
+package session
+
+import "sync/atomic"
+
+// handshakeCounters count viewers' DTLS handshakes.
+type handshakeCounters struct{ started, done, failed atomic.Uint64 }
+
+// Stats are the counters of a Table since it was made, and its gauges.
+type Stats struct {
+	Sessions   map[Role]map[string]int   // living, by state
+	Ended      map[Role]map[Cause]uint64 // by cause
+	Handshakes HandshakeStats
+	Checks     map[string]uint64 // viewers' connectivity checks, by verdict
+	Drops      map[string]uint64 // datagrams thrown away, by reason
+}
+
+// HandshakeStats count viewers' DTLS handshakes.
+type HandshakeStats struct {
+	Started, Done, Failed uint64
+	UnderWay              int
+}
+
+// Stats returns a copy of the counters.
+func (t *Table) Stats() Stats {
+	st := Stats{
+		Sessions: map[Role]map[string]int{RolePublisher: {}, RoleViewer: {}},
+		Ended:    map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
+		Handshakes: HandshakeStats{
+			Started: t.handshakes.started.Load(), Done: t.handshakes.done.Load(),
+			Failed: t.handshakes.failed.Load(), UnderWay: len(t.joins),
+		},
+		Checks: make(map[string]uint64, verdicts),
+		Drops:  make(map[string]uint64, drops),
+	}
+	for v, name := range [verdicts]string{
+		checkAccepted: "accepted", checkNominated: "nominated", checkIntegrity: "integrity",
+		checkMalformed: "malformed", checkRoleConflict: "role_conflict", checkUnknown: "unknown_attribute",
+	} {
+		st.Checks[name] = t.mux.count.checks[v].Load()
+	}
+	for d, name := range [drops]string{
+		dropUnknownUfrag: "unknown_ufrag", dropUnknownAddress: "unknown_address", dropMalformed: "malformed_stun",
+		dropKind: "unknown_protocol", dropQueue: "queue_full", dropMedia: "media_from_viewer",
+		dropRTCP: "rtcp_refused", dropDTLS: "dtls_refused", dropJoins: "too_many_handshakes",
+	} {
+		st.Drops[name] = t.mux.count.drops[d].Load()
+	}
+	for _, s := range t.List() {
+		st.Sessions[s.role][s.stateName()]++
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for role, causes := range t.causes {
+		for c, n := range causes {
+			st.Ended[role][c] = n
+		}
+	}
+	return st
+}

@@ -1,0 +1,260 @@
+package session
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/stun/v4"
+
+	"github.com/sluicemedia/sluice/egress"
+)
+
+// generation is one ICE session of a viewer: both sides' credentials.
+type generation struct {
+	local     credentials
+	remote    credentials
+	integrity stun.MessageIntegrity // of local.pwd
+}
+
+func newGeneration(local, remote credentials) *generation {
+	return &generation{local: local, remote: remote, integrity: stun.NewShortTermIntegrity(local.pwd)}
+}
+
+// phase is how far a viewer's DTLS is.
+type phase uint8
+
+const (
+	phaseIdle     phase = iota // no handshake yet
+	phaseJoining               // the handshake runs
+	phaseLinger                // keys are known, the connection may have to repeat its last flight
+	phaseDropping              // the connection is being dropped
+	phaseDropped               // only its state is left
+	phaseClosed
+)
+
+// address is a source address that passed a check.
+type address struct {
+	netip.AddrPort
+	used int64 // unix nanoseconds of the last check
+}
+
+// viewer is the transport of a viewer: an ICE-lite responder, DTLS for as long
+// as it joins, and an egress.Viewer with the keys. A connected viewer has no
+// goroutine, no timer and no dtls.Conn: the mux's read loop, the Table's
+// sweeper and, for the odd DTLS alert, a short-lived goroutine serve it.
+type viewer struct {
+	t            *Table
+	s            *Session
+	fingerprints []Fingerprint // of the offer
+	active       bool          // we are the DTLS client
+	egress       *egress.Viewer
+
+	checked atomic.Int64 // unix nanoseconds of the first accepted check, 0: none
+	heard   atomic.Int64 // unix nanoseconds of the last sign of life with a key behind it
+	proven  atomic.Bool  // authenticated SRTCP came: the viewer holds the keys
+
+	// reviving is held while a connection is revived from state; see revive.
+	reviving sync.Mutex
+
+	mu        sync.Mutex // guards what follows; taken before the mux's and egress's locks
+	now, next *generation
+	pair      netip.AddrPort // where media goes
+	addrs     []address
+	phase     phase
+	sections  []ViewerSection // until Connected got them
+	connected func(*egress.Viewer, []ViewerSection)
+	join      *join       // while a goroutine of it runs
+	state     *dtls.State // once dropped
+	gone      bool        // the viewer said close_notify
+	alerts    alerts
+}
+
+// restart accepts checks with new credentials beside the present ones, until
+// the viewer nominates a pair with the new.
+func (v *viewer) restart(f *Fragment) (credentials, error) {
+	g := newGeneration(newCredentials(), credentials{f.UFrag, f.Pwd})
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.phase == phaseClosed {
+		return credentials{}, ErrNotFound
+	}
+	if v.next != nil { // a second restart before the first took hold: the last one wins
+		v.t.mux.dropUfrag(v.next.local.ufrag)
+	}
+	v.next = g
+	v.t.mux.addUfrag(g.local.ufrag, v)
+	return g.local, nil
+}
+
+// trickle does nothing: a lite agent learns addresses from checks.
+func (v *viewer) trickle(*Fragment) {}
+
+// check answers a connectivity check. Mux read loop only.
+func (v *viewer) check(r *responder, _ []byte, from netip.AddrPort) {
+	v.mu.Lock()
+	g := v.now
+	if v.next != nil && v.next.local.ufrag == string(r.local) {
+		g = v.next
+	}
+	closed := v.phase == phaseClosed
+	v.mu.Unlock()
+	if closed || g.local.ufrag != string(r.local) {
+		v.t.mux.drop(dropUnknownUfrag)
+		return
+	}
+	verdict, reply := r.judge(g, from)
+	v.t.mux.count.checks[verdict].Add(1)
+	if verdict == checkAccepted || verdict == checkNominated {
+		v.accept(g, from, verdict == checkNominated)
+	}
+	if len(reply) > 0 {
+		// A full socket buffer loses the reply like the network would.
+		_, _ = v.t.mux.conn.WriteToUDPAddrPort(reply, from)
+	}
+}
+
+// accept takes note of an authenticated check.
+func (v *viewer) accept(g *generation, from netip.AddrPort, nominated bool) {
+	now := time.Now().UnixNano()
+	v.heard.Store(now)
+	v.checked.CompareAndSwap(0, now)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.phase == phaseClosed {
+		return
+	}
+	v.bind(from, now)
+	if nominated && g == v.next {
+		v.t.mux.dropUfrag(v.now.local.ufrag)
+		v.now, v.next = v.next, nil
+	}
+	if nominated || !v.pair.IsValid() {
+		v.move(from)
+	}
+	if v.active && v.phase == phaseIdle {
+		v.begin()
+	}
+}
+
+// bind makes from an address of the viewer. The longest unused one makes room,
+// never the one that media goes to. v.mu is held.
+func (v *viewer) bind(from netip.AddrPort, now int64) {
+	v.t.mux.bind(from, v)
+	for i := range v.addrs {
+		if v.addrs[i].AddrPort == from {
+			v.addrs[i].used = now
+			return
+		}
+	}
+	if len(v.addrs) == maxAddresses {
+		oldest := -1
+		for i, a := range v.addrs {
+			if a.AddrPort != v.pair && (oldest < 0 || a.used < v.addrs[oldest].used) {
+				oldest = i
+			}
+		}
+		v.t.mux.unbind(v, v.addrs[oldest].AddrPort)
+		v.addrs = slices.Delete(v.addrs, oldest, oldest+1)
+	}
+	v.addrs = append(v.addrs, address{from, now})
+}
+
+// move sends media to another address. v.mu is held, so that moves and the
+// start of sending stay in order; egress does not call back.
+func (v *viewer) move(to netip.AddrPort) {
+	if v.pair == to {
+		return
+	}
+	v.pair = to
+	v.egress.Move(to)
+}
+
+// write sends to the viewer's present address, for DTLS.
+func (v *viewer) write(b []byte, _ netip.AddrPort) (int, error) {
+	v.mu.Lock()
+	to := v.pair
+	v.mu.Unlock()
+	return v.t.mux.conn.WriteToUDPAddrPort(b, to)
+}
+
+// datagram takes DTLS and SRTCP. Mux read loop only.
+func (v *viewer) datagram(b []byte, _ netip.AddrPort) {
+	switch {
+	case isDTLS(b):
+		v.record(b)
+	case !isRTCP(b):
+		v.t.mux.drop(dropMedia)
+	case v.egress.HandleRTCP(b) != nil:
+		v.t.mux.drop(dropRTCP)
+	default:
+		v.heard.Store(time.Now().UnixNano())
+		if v.proven.CompareAndSwap(false, true) {
+			v.mu.Lock()
+			if v.join != nil {
+				v.join.release()
+			}
+			v.mu.Unlock()
+		}
+	}
+}
+
+// sweep ends a session that does not get on, and looks after late alerts.
+func (v *viewer) sweep(now time.Time) {
+	v.mu.Lock()
+	p := v.phase
+	v.mu.Unlock()
+	switch p {
+	case phaseIdle, phaseJoining:
+		first := v.checked.Load()
+		switch {
+		case first == 0 && now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout:
+			v.s.end(CauseNoICE)
+		case first != 0 && (now.Sub(instant(first)) > v.t.handshakeLimit || now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout):
+			v.s.end(CauseDTLSTimeout)
+		}
+	case phaseLinger, phaseDropping, phaseDropped:
+		if now.Sub(instant(v.heard.Load())) > v.t.cfg.ConsentTimeout {
+			v.s.end(CauseConsentLost)
+			return
+		}
+		v.retryAlert(now)
+	case phaseClosed:
+	}
+}
+
+// close stops sending, says close_notify and forgets the viewer.
+func (v *viewer) close() {
+	v.mu.Lock()
+	was := v.phase
+	v.phase = phaseClosed
+	j := v.join
+	v.t.mux.dropUfrag(v.now.local.ufrag)
+	if v.next != nil {
+		v.t.mux.dropUfrag(v.next.local.ufrag)
+	}
+	addrs := make([]netip.AddrPort, len(v.addrs))
+	for i, a := range v.addrs {
+		addrs[i] = a.AddrPort
+	}
+	v.addrs = nil
+	v.mu.Unlock()
+	v.t.mux.unbind(v, addrs...)
+	v.egress.Stop()
+	switch {
+	case j != nil: // its goroutine owns the connection
+		j.cancel()
+		<-j.done
+	case was == phaseDropped:
+		v.farewell()
+	}
+}
+
+// fill implements transport.
+func (v *viewer) fill(i *Info) {
+	st := v.egress.Stats()
+	i.Viewer, i.RTT = &st, st.RTT
+}
