@@ -70,6 +70,7 @@ type Config struct {
 // functions are called one at a time, never after Closed returned, and must
 // not block.
 type PublisherSetup struct {
+	ID        string // from Table.NewID; "": made up
 	Labels    Labels
 	Remote    netip.Addr   // where the POST came from; bounds unconnected sessions (zero or loopback: no bound)
 	Connected func() error // DTLS is up; an error ends the session
@@ -80,6 +81,7 @@ type PublisherSetup struct {
 // ViewerSetup is what whep wants to know of a viewer's session, as
 // PublisherSetup.
 type ViewerSetup struct {
+	ID        string // from Table.NewID; "": made up
 	Labels    Labels
 	Prefer    []webrtc.RTPCodecCapability // codecs on air
 	Connected func(v *egress.Viewer, sections []ViewerSection)
