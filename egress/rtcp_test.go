@@ -1,0 +1,291 @@
+package egress
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+)
+
+func TestKeyframeRequests(t *testing.T) {
+	v, far, src, _ := playing(t, videoFormat, 1)
+	before := src.asked()
+	for _, tc := range []struct {
+		name string
+		pkt  rtcp.Packet
+		want int
+	}{
+		{"PLI", &rtcp.PictureLossIndication{MediaSSRC: videoSSRC}, 1},
+		{"FIR", &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC, SequenceNumber: 1}}}, 1},
+		{"unknown SSRC", &rtcp.PictureLossIndication{MediaSSRC: 4711}, 0},
+		{"nothing bound", &rtcp.PictureLossIndication{MediaSSRC: audioSSRC}, 0},
+	} {
+		if err := v.HandleRTCP(far.seal(tc.pkt)); err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		if got := src.asked() - before; got != tc.want {
+			t.Errorf("%s: got %d requests at the source, want %d", tc.name, got, tc.want)
+		}
+		before = src.asked()
+	}
+	if got := v.Stats().KeyframeRequests; got != 3 {
+		t.Errorf("got %d keyframe requests counted, want 3", got)
+	}
+}
+
+func TestReceiverReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, v, far := start(t, gcm, defaultStreams())
+		src := newTrack(90000)
+		s := v.Stream("video")
+		s.Bind(src, videoFormat, nil)
+		s.Write(src.key(base, 0, "k"))
+		sr, ok := far.take()[0].rtcp[0].(*rtcp.SenderReport)
+		if !ok {
+			t.Fatal("no sender report")
+		}
+		time.Sleep(150 * time.Millisecond) // 80 on the way, 70 at the viewer
+		rr := &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{
+			{SSRC: videoSSRC, FractionLost: 64, TotalLost: 12, Jitter: 900, LastSenderReport: uint32(sr.NTPTime >> 16), Delay: 70 * 65536 / 1000},
+			{SSRC: audioSSRC, TotalLost: 3, FractionLost: 255},
+			{SSRC: 4711, TotalLost: 1000},
+		}}
+		if err := v.HandleRTCP(far.seal(rr, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e6, SSRCs: []uint32{videoSSRC}})); err != nil {
+			t.Fatal(err)
+		}
+		st := v.Stats()
+		if st.LossFraction != 0.25 || st.Lost != 15 || st.Jitter != 10*time.Millisecond {
+			t.Errorf("got loss %v, lost %d, jitter %v", st.LossFraction, st.Lost, st.Jitter)
+		}
+		if d := st.RTT - 80*time.Millisecond; d < -time.Millisecond || d > time.Millisecond {
+			t.Errorf("got round trip %v, want 80 ms", st.RTT)
+		}
+		// More lost than sent is nonsense, fewer than none is duplicates; a
+		// report from the future is no round trip.
+		rr = &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{
+			{SSRC: videoSSRC, TotalLost: 0xffffff, LastSenderReport: uint32(sr.NTPTime>>16) + 1<<20},
+		}}
+		if err := v.HandleRTCP(far.seal(rr)); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Stats(); got.Lost != 15 || got.RTT != st.RTT {
+			t.Errorf("got lost %d and round trip %v after nonsense, want them unchanged", got.Lost, got.RTT)
+		}
+		_ = v.plane.Close()
+	})
+}
+
+func TestRTCPRefused(t *testing.T) {
+	for _, tc := range profiles {
+		t.Run(tc.name, func(t *testing.T) {
+			_, v, far := start(t, tc.profile, defaultStreams())
+			good := far.seal(&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: videoSSRC})
+			forged := bytes.Clone(good)
+			forged[len(forged)-1] ^= 1
+			malformed, err := (&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: videoSSRC}).Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			binary.BigEndian.PutUint16(malformed[2:], 100) // longer than it is
+			refused := uint64(0)
+			for _, bad := range []struct {
+				name     string
+				datagram []byte
+			}{
+				{"empty", nil},
+				{"short", good[:7]},
+				{"cut", good[:len(good)-1]},
+				{"forged", forged},
+				{"in the clear", malformed},
+				{"malformed inside", far.sealRaw(malformed)},
+			} {
+				refused++
+				if err := v.HandleRTCP(bad.datagram); err == nil {
+					t.Errorf("%s: got no error", bad.name)
+				}
+				if got := v.Stats().Refused; got != refused {
+					t.Errorf("%s: got %d refused, want %d", bad.name, got, refused)
+				}
+			}
+			if err := v.HandleRTCP(good); err != nil {
+				t.Errorf("the good one after the bad: %v", err)
+			}
+			if err := v.HandleRTCP(good); err == nil {
+				t.Error("a replay was accepted")
+			}
+		})
+	}
+}
+
+func TestRTCPSendersAreBounded(t *testing.T) {
+	_, v, far := start(t, gcm, defaultStreams())
+	for ssrc := range uint32(maxSenders) {
+		if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: ssrc})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: 1000})); !errors.Is(err, errSenders) {
+		t.Errorf("got %v, want %v", err, errSenders)
+	}
+	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: 0})); err != nil {
+		t.Errorf("a known sender: %v", err)
+	}
+}
+
+func TestRTCPBeforeStartAndAfterStop(t *testing.T) {
+	plane, v, far := start(t, gcm, defaultStreams())
+	if err := plane.NewViewer(ViewerConfig{}).HandleRTCP(far.seal(&rtcp.ReceiverReport{})); !errors.Is(err, errNoKeys) {
+		t.Errorf("before Start: got %v, want %v", err, errNoKeys)
+	}
+	v.Stop()
+	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{})); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Stop: got %v, want %v", err, ErrClosed)
+	}
+}
+
+// pionFeedback makes the transport-wide feedback of a receiver, for numbers
+// from base on that arrived after the given times; negative: not received.
+func pionFeedback(base uint16, reference uint32, arrivals []time.Duration) *rtcp.TransportLayerCC {
+	cc := &rtcp.TransportLayerCC{
+		BaseSequenceNumber: base, PacketStatusCount: uint16(len(arrivals)),
+		ReferenceTime: reference & 0xffffff, MediaSSRC: videoSSRC, SenderSSRC: 1,
+	}
+	last := time.Duration(0)
+	size := 20
+	for i := 0; i < len(arrivals); i += 7 {
+		chunk := &rtcp.StatusVectorChunk{Type: rtcp.TypeTCCStatusVectorChunk, SymbolSize: rtcp.TypeTCCSymbolSizeTwoBit}
+		for j := i; j < i+7; j++ {
+			symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+			if j < len(arrivals) && arrivals[j] >= 0 {
+				ticks := (arrivals[j] - last) / (250 * time.Microsecond)
+				last += ticks * 250 * time.Microsecond
+				symbol = rtcp.TypeTCCPacketReceivedSmallDelta
+				size++
+				if ticks < 0 || ticks > 255 {
+					symbol = rtcp.TypeTCCPacketReceivedLargeDelta
+					size++
+				}
+				cc.RecvDeltas = append(cc.RecvDeltas, &rtcp.RecvDelta{Type: symbol, Delta: int64(ticks) * rtcp.TypeTCCDeltaScaleFactor})
+			}
+			chunk.SymbolList = append(chunk.SymbolList, symbol)
+		}
+		cc.PacketChunks = append(cc.PacketChunks, chunk)
+		size += 2
+	}
+	padded := (size + 3) / 4 * 4
+	cc.Header = rtcp.Header{
+		Padding: padded != size, Count: rtcp.FormatTCC,
+		Type: rtcp.TypeTransportSpecificFeedback, Length: uint16(padded/4 - 1),
+	}
+	return cc
+}
+
+func TestTransportFeedbackAgreesWithPion(t *testing.T) {
+	ms := time.Millisecond
+	arrivals := []time.Duration{0, 2 * ms, -1, 500 * ms, 490 * ms, -1, -1, -1, 600 * ms, 600 * ms}
+	raw, err := pionFeedback(65530, 77, arrivals).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parseTransportFeedback(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.reference != 77 {
+		t.Errorf("got reference %d, want 77", f.reference)
+	}
+	n := 0
+	f.each(func(seq uint16, received bool, arrival time.Duration) {
+		want := arrivals[n]
+		if seq != uint16(65530+n) || received != (want >= 0) || received && arrival != want {
+			t.Errorf("packet %d: got number %d, received %v at %v, want %v", n, seq, received, arrival, want)
+		}
+		n++
+	})
+	if n != len(arrivals) {
+		t.Errorf("got %d packets, want %d", n, len(arrivals))
+	}
+}
+
+func TestTransportFeedbackRunLength(t *testing.T) {
+	raw := make([]byte, 20, 40)
+	binary.BigEndian.PutUint16(raw[14:], 20)
+	raw = append(raw, 0x20, 2, 0x00, 16, 0x80|0x20, 0) // 2 received, 16 not, then one-bit: first of 14 received
+	raw = append(raw, 4, 8, 0)
+	raw = append(raw, 12)
+	f, err := parseTransportFeedback(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	f.each(func(seq uint16, received bool, _ time.Duration) {
+		if received {
+			got = append(got, int(seq))
+		}
+	})
+	if len(got) != 3 || got[0] != 0 || got[1] != 1 || got[2] != 18 {
+		t.Errorf("got numbers %v, want 0, 1 and 18", got)
+	}
+	for cut := range len(raw) - 1 {
+		if _, err := parseTransportFeedback(raw[:cut]); err == nil {
+			t.Errorf("cut to %d bytes: got no error", cut)
+		}
+	}
+}
+
+func FuzzFeedback(f *testing.F) {
+	seed := func(packets ...rtcp.Packet) {
+		raw, err := rtcp.Marshal(packets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	seed(&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: videoSSRC}}},
+		&rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xffff}}})
+	seed(&rtcp.PictureLossIndication{MediaSSRC: videoSSRC}, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC}}})
+	seed(&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e6, SSRCs: []uint32{1}}, &rtcp.Goodbye{Sources: []uint32{1}})
+	seed(&rtcp.SenderReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: audioSSRC}}})
+	seed(pionFeedback(5, 1, []time.Duration{0, -1, 3 * time.Millisecond}))
+
+	k := testKeys(f, gcm)
+	v := (&Plane{}).NewViewer(ViewerConfig{Streams: defaultStreams()})
+	seal, err := newProtector(srtp.ProtectionProfileAeadAes128Gcm, k.LocalKey, k.LocalSalt)
+	if err != nil {
+		f.Fatal(err)
+	}
+	v.seal = seal
+	log := &sendLog{}
+	for i := range uint16(50) {
+		log.sent(i, 1000, time.Unix(0, int64(i)*1e6))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		now := time.Unix(100, 0)
+		total := 0
+		_ = parseFeedback(b, feedbackActions{
+			nack:     func(media uint32, lost []rtcp.NackPair) { v.answer(media, lost, now) },
+			keyframe: v.requestKeyframe,
+			reports:  func(r []rtcp.ReceptionReport) { v.reported(r, now) },
+			transport: func(fb transportFeedback) {
+				n := 0
+				fb.each(func(uint16, bool, time.Duration) { n++ })
+				if n != fb.count {
+					t.Errorf("got %d packets, want %d", n, fb.count)
+				}
+				total += n
+				l := *log
+				if r, ok := l.report(fb); ok && r.received+r.lost > sendLogSize {
+					t.Errorf("got %d packets in a report of a log of %d", r.received+r.lost, sendLogSize)
+				}
+			},
+		})
+		if total > len(b)/20*65535 {
+			t.Errorf("%d bytes told of %d packets", len(b), total)
+		}
+	})
+}
