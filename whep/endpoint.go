@@ -1,9 +1,14 @@
 // Package whep lets viewers play rooms by WHEP (draft-ietf-wish-whep).
+//
+// An [Endpoint] answers the POST that opens a session; PATCH and DELETE on the
+// session URL are package session's. A [Client] is the other side: it plays
+// into a PeerConnection.
 package whep
 
 import (
 	"net/http"
 
+	"github.com/sluicemedia/sluice/egress"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
@@ -14,7 +19,76 @@ type Endpoint struct {
 	Sessions *session.Table
 }
 
-// Post creates a viewer's session; publication "" is the room's program.
+// Post creates a viewer's session; publication "" is the room's program. It
+// answers with 201, or writes nothing and returns an error: those of
+// [session.ReadOffer], [session.ParseOffer], [sfu.Rooms.Subscribe] and
+// [session.Table.OpenViewer].
 func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
+	body, err := session.ReadOffer(w, r)
+	if err != nil {
+		return err
+	}
+	offer, err := session.ParseOffer(body)
+	if err != nil {
+		return err
+	}
+	if err := offer.CheckPlay(); err != nil {
+		return err
+	}
+	s, err := e.open(offer, session.ViewerSetup{
+		ID:     e.Sessions.NewID(),
+		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.Sessions.WriteCreated(w, s); err != nil {
+		s.Close(session.CauseInternal) // its viewer will never know of it
+		return err
+	}
+	return nil
+}
+
+// open subscribes and ties the subscription's life to the session's.
+func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*session.Session, error) {
+	var s *session.Session
+	opened := make(chan struct{}) // closed once s is what it will be
+	defer close(opened)
+	sub, err := e.Rooms.Subscribe(setup.Labels.Room, setup.Labels.Publication, sfu.SubscriptionConfig{
+		Session: setup.ID,
+		Ended: func() {
+			<-opened
+			if s != nil {
+				s.Close(session.CauseRoomEnded)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	setup.Prefer = sub.Codecs()
+	setup.Connected = func(v *egress.Viewer, sections []session.ViewerSection) {
+		sub.Start(sink("audio", v, sections), sink("video", v, sections))
+	}
+	setup.Closed = func(session.Cause) { sub.Close() }
+	if s, err = e.Sessions.OpenViewer(offer, setup); err != nil {
+		s = nil
+		sub.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// sink is where a viewer takes one kind of media, nil when it does not.
+func sink(kind string, v *egress.Viewer, sections []session.ViewerSection) *sfu.Sink {
+	stream := v.Stream(kind)
+	if stream == nil {
+		return nil
+	}
+	for _, section := range sections {
+		if section.Kind == kind {
+			return &sfu.Sink{Stream: stream, Format: section.Format}
+		}
+	}
 	return nil
 }

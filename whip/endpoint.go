@@ -1,12 +1,20 @@
 // Package whip lets publishers into rooms by WHIP (RFC 9725).
+//
+// An [Endpoint] answers the POST that opens a session; PATCH and DELETE on the
+// session URL are package session's. A [Client] is the other side: it publishes
+// from a PeerConnection.
 package whip
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
+
+// mainPublication is the name of a publication that was not named.
+const mainPublication = "main"
 
 // Endpoint answers WHIP requests.
 type Endpoint struct {
@@ -14,7 +22,88 @@ type Endpoint struct {
 	Sessions *session.Table
 }
 
-// Post creates a publisher's session in a room; publication "" is "main".
+// Post creates a publisher's session in a room; publication "" is "main". It
+// answers with 201, or writes nothing and returns an error: those of
+// [session.ReadOffer], [session.ParseOffer], [sfu.Rooms.Publish] and
+// [session.Table.OpenPublisher].
 func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
+	if publication == "" {
+		publication = mainPublication
+	}
+	body, err := session.ReadOffer(w, r)
+	if err != nil {
+		return err
+	}
+	offer, err := session.ParseOffer(body)
+	if err != nil {
+		return err
+	}
+	if err := offer.CheckPublish(); err != nil {
+		return err
+	}
+	s, err := e.open(offer, session.PublisherSetup{
+		ID:     e.Sessions.NewID(),
+		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
+		Remote: remote(r),
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.Sessions.WriteCreated(w, s); err != nil {
+		s.Close(session.CauseInternal) // its publisher will never know of it
+		return err
+	}
 	return nil
+}
+
+// open claims the publication and ties the claim's life to the session's.
+func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*session.Session, error) {
+	var s *session.Session
+	opened := make(chan struct{}) // closed once s is what it will be
+	defer close(opened)
+	end := func(c session.Cause) {
+		<-opened
+		if s != nil {
+			s.Close(c)
+		}
+	}
+	claim, err := e.Rooms.Publish(setup.Labels.Room, setup.Labels.Publication, sfu.ClaimConfig{
+		Session:  setup.ID,
+		Identity: setup.Labels.Identity,
+		Replaced: func() { end(session.CauseReplaced) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	setup.Connected = claim.Start
+	setup.Track = func(in *session.IncomingTrack) {
+		track, err := claim.AddTrack(sfu.TrackConfig{
+			Kind:       in.Kind,
+			Codec:      in.Codec,
+			SSRC:       in.SSRC,
+			RID:        in.RID,
+			Extensions: in.Extensions,
+		}, in)
+		if err != nil {
+			end(session.CauseInternal) // a track that nobody reads is no use
+			return
+		}
+		in.OnSenderReport = track.SenderReport
+	}
+	setup.Closed = func(session.Cause) { claim.Close() }
+	if s, err = e.Sessions.OpenPublisher(offer, setup); err != nil {
+		s = nil
+		claim.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// remote is where a request came from; the zero Addr when that is not known.
+func remote(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return from.Addr().Unmap()
 }
