@@ -24,9 +24,9 @@ const (
 	remember = time.Minute
 	// closeLimit bounds Close.
 	closeLimit = 1300 * time.Millisecond
-	// A publisher that did not connect within strayAge is a stray; an address may
+	// A publisher that did not connect within strayMax is a stray; an address may
 	// have maxStrays of them.
-	strayAge  = 10 * time.Second
+	strayMax  = 10 * time.Second
 	maxStrays = 4
 )
 
@@ -43,7 +43,7 @@ type Table struct {
 	fingerprint string
 	candidates  []netip.AddrPort
 
-	handshakeLimit, lingerLimit time.Duration
+	handshakeLimit, lingerLimit, strayAge time.Duration
 
 	joins      chan struct{} // a slot for each handshake under way
 	revivals   chan struct{} // a slot for each connection revived from state
@@ -76,6 +76,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		dtls: newDTLSOptions(cert, log), fingerprint: fingerprint,
 		handshakeLimit: min(handshakeMax, cfg.ConnectTimeout),
 		lingerLimit:    lingerMax,
+		strayAge:       strayMax,
 		joins:          make(chan struct{}, maxJoins),
 		revivals:       make(chan struct{}, maxRevivals),
 		quit:           make(chan struct{}),
@@ -233,7 +234,7 @@ func (t *Table) endStray(from netip.Addr) {
 	}
 	var strays []*Session
 	for _, s := range t.List() {
-		if s.role == RolePublisher && s.from == from && !s.isLive() && time.Since(s.since) > strayAge {
+		if s.role == RolePublisher && s.from == from && !s.isLive() && time.Since(s.since) > t.strayAge {
 			strays = append(strays, s)
 		}
 	}
