@@ -37,7 +37,7 @@ type ViewerSection struct {
 // AnswerViewer writes the WHEP answer to an offer that passed CheckPlay: every
 // common codec accepted, those on air first, so that a publisher may come back
 // with another codec without a new POST. Active tells that the gateway takes
-// the DTLS client role. Errors are *OfferError, or of the system's randomness.
+// the DTLS client role. Errors are *OfferError.
 func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSection, active bool, err error) {
 	accepted := o.played()
 	if len(accepted) == 0 {
@@ -53,9 +53,7 @@ func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSe
 		codecs, onAir, playable := prefer(s.Codecs, c.Prefer, s.Kind)
 		missed, served = missed || onAir && !playable, served || playable
 		a := &answerSection{codecs: codecs, extensions: answered(s.extensions, body.direction), kind: s.Kind, cname: c.CNAME}
-		if err := a.chooseSSRCs(); err != nil {
-			return nil, nil, false, err
-		}
+		a.chooseSSRCs()
 		body.sections[i] = a
 	}
 	if missed && !served {
@@ -99,8 +97,7 @@ func codecNames(codecs []webrtc.RTPCodecCapability) string {
 	return strings.Join(names, " and ")
 }
 
-// answerSection is an accepted section. What the pointer type says: nil is a
-// rejected one.
+// answerSection is a section that is accepted.
 type answerSection struct {
 	codecs     []Codec
 	extensions []extension
@@ -110,25 +107,29 @@ type answerSection struct {
 	ssrc, rtxSSRC uint32
 }
 
-func (a *answerSection) chooseSSRCs() error {
+// chooseSSRCs draws the SSRCs that a viewer is sent.
+func (a *answerSection) chooseSSRCs() {
 	var b [8]byte
 	for a.ssrc == 0 || a.rtxSSRC == 0 || a.ssrc == a.rtxSSRC {
-		if _, err := rand.Read(b[:]); err != nil {
-			return fmt.Errorf("session: choose ssrc: %w", err)
-		}
+		_, _ = rand.Read(b[:]) // never fails: see its documentation
 		a.ssrc, a.rtxSSRC = binary.BigEndian.Uint32(b[:]), binary.BigEndian.Uint32(b[4:])
 	}
-	if !slices.ContainsFunc(a.codecs, func(c Codec) bool { return c.RTXPayloadType != 0 }) {
-		a.rtxSSRC = 0
+}
+
+// repairSSRC is the SSRC of retransmissions, 0 when no codec that is left has
+// a payload type for them.
+func (a *answerSection) repairSSRC() uint32 {
+	if slices.ContainsFunc(a.codecs, func(c Codec) bool { return c.RTXPayloadType != 0 }) {
+		return a.rtxSSRC
 	}
-	return nil
+	return 0
 }
 
 // viewer is what the session keeps of the section. It shares no memory with the
 // offer, which may be 64 KiB that must not live as long as the viewer.
 func (a *answerSection) viewer(s *Section) ViewerSection {
 	out := ViewerSection{
-		Kind: a.kind, MID: strings.Clone(s.MID), SSRC: a.ssrc, RTXSSRC: a.rtxSSRC,
+		Kind: a.kind, MID: strings.Clone(s.MID), SSRC: a.ssrc, RTXSSRC: a.repairSSRC(),
 		Codecs:     make([]Codec, len(a.codecs)),
 		Extensions: make(map[egress.ExtensionKind]uint8, len(a.extensions)),
 	}
@@ -268,13 +269,14 @@ func (s *Section) agree(m *sdp.MediaDescription, a *answerSection, direction str
 	if a.ssrc == 0 {
 		return
 	}
-	if a.rtxSSRC != 0 {
-		m.WithValueAttribute("ssrc-group", fmt.Sprintf("FID %d %d", a.ssrc, a.rtxSSRC))
+	repair := a.repairSSRC()
+	if repair != 0 {
+		m.WithValueAttribute("ssrc-group", fmt.Sprintf("FID %d %d", a.ssrc, repair))
 	}
 	// Chromium takes the first line for the media, whatever the group says.
 	m.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", a.ssrc, a.cname))
-	if a.rtxSSRC != 0 {
-		m.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", a.rtxSSRC, a.cname))
+	if repair != 0 {
+		m.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", repair, a.cname))
 	}
 }
 

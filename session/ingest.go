@@ -19,8 +19,8 @@ type IngestPlan struct {
 }
 
 // PlanIngest picks one primary codec a section, so that a publisher cannot
-// change it in mid-session, and writes the offer anew so that pion can answer
-// it only in the way wanted: pion never sees the text that came from outside.
+// change it in mid-session, and writes the offer anew from what was understood
+// of it, so that pion can answer it only in the way wanted.
 // The offer must have passed CheckPublish. Errors are *OfferError, or of
 // marshalling.
 func (o *Offer) PlanIngest() (*IngestPlan, error) {

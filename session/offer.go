@@ -210,8 +210,19 @@ func (o *Offer) parseBundle(d *sdp.SessionDescription) error {
 		}
 		o.group = []int{slices.IndexFunc(o.Sections, func(s Section) bool { return !s.disabled })}
 	}
-	if !o.Sections[o.group[0]].mux {
-		return refuse(ProblemNoRTCPMux, "the section %q has no a=rtcp-mux; RTP and RTCP must share one transport", o.Sections[o.group[0]].MID)
+	return o.checkMux()
+}
+
+// checkMux looks at the first RTP section of the group only: the others may
+// leave the line out, as RFC 9725 figure 2 does.
+func (o *Offer) checkMux() error {
+	for _, i := range o.group {
+		if s := &o.Sections[i]; s.isMedia() {
+			if !s.mux {
+				return refuse(ProblemNoRTCPMux, "the section %q has no a=rtcp-mux; RTP and RTCP must share one transport", s.MID)
+			}
+			return nil
+		}
 	}
 	return nil
 }
