@@ -1,8 +1,30 @@
 // Package sfu holds the rooms of this node and forwards RTP packets from
 // publishers to viewers without decoding them.
 //
-// A room holds publications by name. A [Publication] outlives the publisher's
-// session: viewers subscribe to the publication, and a publisher who comes back
-// (or another who takes over) feeds the same viewers again. A [Claim] is one
-// publisher's session on a publication, a [Track] one incoming RTP stream.
+// A room holds publications by name. A publication outlives the publisher's
+// session: viewers subscribe to its name, and a publisher who comes back (or
+// another who takes over) feeds the same viewers again. A [Claim] is one
+// publisher's session on a publication, a [Track] one incoming RTP stream, a
+// [Subscription] one viewer's session.
+//
+// # Goroutines
+//
+// Each Track has one, which reads its [Source] and writes every packet to the
+// viewers; it ends when the Source does. Each Claim with tracks has one that
+// sends feedback (NACK, keyframe requests) to the publisher, so that neither a
+// viewer's request nor the packet path ever waits for the publisher's socket.
+// Callbacks ([ClaimConfig], [SubscriptionConfig]) run on goroutines of their
+// own. [Rooms.Close] waits for all of them.
+//
+// # Locks
+//
+// In this order, never backwards:
+//
+//	room.mu   who is in the room, what is bound to what
+//	Track.mu  the packet path: list of viewers, keyframe cache; held over a fan-out
+//	egress    the viewer's own locks, inside Stream.Write, Bind and Unbind
+//
+// Rooms.mu (which rooms exist), Track.recv.mu (loss, keyframe requests,
+// counters), timing.mu (clocks) and eventQueue.mu are leaves: nothing is locked
+// under them. Retransmissions are looked up without any lock.
 package sfu

@@ -3,12 +3,11 @@ package sfu
 import (
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
-
-	"github.com/sluicemedia/sluice/egress"
 )
 
 // Errors that callers act on.
@@ -23,20 +22,55 @@ var (
 )
 
 // Rooms is the set of rooms of this node.
-type Rooms struct{}
+type Rooms struct {
+	cfg    Config
+	log    *slog.Logger
+	epoch  time.Time // what Claim.lastMedia counts from
+	events eventQueue
+	wg     sync.WaitGroup // every goroutine that rooms, claims and tracks start
 
-// NewRooms makes an empty set.
-func NewRooms(cfg Config, log *slog.Logger) *Rooms { return &Rooms{} }
+	unplayable atomic.Uint64
+
+	mu     sync.Mutex // guards the fields below
+	closed bool       // no new rooms, claims and subscriptions
+	sealed bool       // no new goroutines
+	rooms  map[string]*room
+	tracks map[*Track]struct{} // those with a running goroutine
+	ended  TrackStats          // of the tracks that have ended
+}
+
+// NewRooms makes an empty set. The caller must Close it.
+func NewRooms(cfg Config, log *slog.Logger) *Rooms {
+	if cfg.Linger <= 0 {
+		cfg.Linger = DefaultConfig().Linger
+	}
+	return &Rooms{
+		cfg:    cfg,
+		log:    log,
+		epoch:  time.Now(),
+		events: eventQueue{hook: cfg.OnEvent},
+		rooms:  make(map[string]*room),
+		tracks: make(map[*Track]struct{}),
+	}
+}
 
 // Config bounds rooms.
 type Config struct {
 	MaxRooms        int // 0: no limit
 	MaxPublications int // per room, when the room says nothing; 0: no limit
 	MaxViewers      int // per room, when the room says nothing; 0: no limit
+
+	// Linger is how long viewers stay without a publisher in rooms that do not
+	// wait; 0: as DefaultConfig.
+	Linger time.Duration
+
+	// OnEvent is told what happens, in the order it happened; nil: nobody. It
+	// is called without locks and must not block.
+	OnEvent func(Event)
 }
 
 // DefaultConfig is what a node runs with when nothing is configured.
-func DefaultConfig() Config { return Config{} }
+func DefaultConfig() Config { return Config{Linger: time.Minute} }
 
 // Settings are what the owner of a room decides about it.
 type Settings struct {
@@ -46,155 +80,206 @@ type Settings struct {
 	MaxViewers      int  // 0: the node's default
 }
 
-// RoomInfo is a snapshot of a room.
-type RoomInfo struct {
-	Name         string
-	Settings     Settings
-	Created      time.Time
-	Explicit     bool   // made by Create; an implicit room goes when it is empty
-	Live         bool   // at least one publication is on air
-	Program      string // what a viewer without a publication name gets; "" none
-	Publications []PublicationInfo
-	Viewers      int
-}
-
-// PublicationInfo is a snapshot of a publication.
-type PublicationInfo struct {
-	Name, Session, Identity string
-	Live                    bool
-	Since                   time.Time
-	Tracks                  []TrackInfo
-	Viewers                 int
-}
-
-// TrackInfo is a snapshot of a track.
-type TrackInfo struct {
-	Kind  string // "audio" or "video"
-	Codec string // "H264", "opus", ...
-	Stats TrackStats
-}
-
-// TrackStats counts what was received on one track.
-type TrackStats struct {
-	Packets, Bytes uint64
-	Lost           uint64 // missing for good
-	Duplicates     uint64
-	NACKs          uint64 // sequence numbers asked for
-	Recovered      uint64 // of those, how many came
-	PLIs           uint64 // keyframe requests sent to the publisher
-	Bitrate        uint64 // bit/s over the last second or two
-}
-
 // Create makes a room that stays until Delete. ErrRoomExists, ErrName, ErrTooMany.
-func (r *Rooms) Create(name string, s Settings) (RoomInfo, error) { return RoomInfo{}, nil }
+func (rs *Rooms) Create(name string, s Settings) (RoomInfo, error) {
+	if !legal(name) {
+		return RoomInfo{}, ErrName
+	}
+	rs.mu.Lock()
+	r, err := rs.makeLocked(name)
+	if err != nil {
+		rs.mu.Unlock()
+		return RoomInfo{}, err
+	}
+	r.explicit, r.settings = true, s // nobody else can have seen it yet
+	rs.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.info(), nil
+}
 
-// Update changes the settings of a room. ErrRoomNotFound.
-func (r *Rooms) Update(name string, s Settings) (RoomInfo, error) { return RoomInfo{}, nil }
+// Update changes the settings of a room. It does not make an implicit room
+// explicit. ErrRoomNotFound.
+func (rs *Rooms) Update(name string, s Settings) (RoomInfo, error) {
+	r, err := rs.enter(name)
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer r.leave()
+	if r.settings.Wait && !s.Wait {
+		r.restartLinger(time.Now())
+	}
+	r.settings = s
+	r.refresh(time.Now())
+	return r.info(), nil
+}
 
 // Delete ends a room: all claims and subscriptions in it end. ErrRoomNotFound.
-func (r *Rooms) Delete(name string) error { return nil }
+func (rs *Rooms) Delete(name string) error {
+	r, err := rs.enter(name)
+	if err != nil {
+		return err
+	}
+	defer r.leave()
+	r.end()
+	return nil
+}
 
 // Info returns a room. ErrRoomNotFound.
-func (r *Rooms) Info(name string) (RoomInfo, error) { return RoomInfo{}, nil }
+func (rs *Rooms) Info(name string) (RoomInfo, error) {
+	r, err := rs.enter(name)
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer r.mu.Unlock()
+	return r.info(), nil
+}
 
 // List returns all rooms by name.
-func (r *Rooms) List() []RoomInfo { return nil }
-
-// Stats sums what the node forwards.
-func (r *Rooms) Stats() Stats { return Stats{} }
-
-// Stats sums over all rooms of the node, over its whole life.
-type Stats struct {
-	Rooms, Publications, Subscriptions int
-	TrackStats
+func (rs *Rooms) List() []RoomInfo {
+	rooms := rs.all()
+	list := make([]RoomInfo, 0, len(rooms))
+	for _, r := range rooms {
+		r.mu.Lock()
+		if !r.gone {
+			list = append(list, r.info())
+		}
+		r.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b RoomInfo) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
-// ClaimConfig describes a publisher's session.
-type ClaimConfig struct {
-	Session  string // session id, for lists and logs
-	Identity string // "" without authentication
-	// Replaced is called, on a goroutine of its own, when the claim lost the
-	// publication to another or the room was deleted.
-	Replaced func()
+// Close deletes all rooms and waits until every goroutine of theirs has ended,
+// callbacks included. Tracks end when their Source does, so the publishers'
+// sessions must have ended or end upon ClaimConfig.Replaced.
+func (rs *Rooms) Close() {
+	rs.mu.Lock()
+	rs.closed = true
+	rs.mu.Unlock()
+	for _, r := range rs.all() {
+		r.mu.Lock()
+		r.end()
+		r.leave()
+	}
+	rs.mu.Lock()
+	rs.sealed = true
+	rs.mu.Unlock()
+	rs.wg.Wait()
 }
 
-// Claim is one publisher's session on a publication.
-type Claim struct{}
-
-// Publish claims a publication (name "" is "main"), making the room where
-// needed. It does not disturb a publisher who is there: see Claim.Start.
-// ErrPublicationBusy when one is, and may not be replaced: the contract's rule
-// is that a newcomer takes over when no media came in the last 2 s (also none
-// ever), when the identities are equal and not empty, or when the room says so.
-func (r *Rooms) Publish(room, name string, cfg ClaimConfig) (*Claim, error) { return &Claim{}, nil }
-
-// Start makes the claim the publication's publisher: called when its DTLS is
-// up. A previous claim is told by Replaced. ErrPublicationBusy when another
-// has become live meanwhile, ErrClosed when the claim was closed.
-func (c *Claim) Start() error { return nil }
-
-// Close gives the publication up; viewers stay and wait for the next publisher.
-func (c *Claim) Close() {}
-
-// Source is one incoming RTP stream.
-type Source interface {
-	// Read blocks for the next RTP packet, retransmissions already undone (RFC
-	// 4588); any error ends the track.
-	Read(b []byte) (n int, err error)
-	// WriteRTCP sends feedback to the publisher.
-	WriteRTCP(pkts []rtcp.Packet) error
+// enter returns the room of that name, locked.
+func (rs *Rooms) enter(name string) (*room, error) {
+	for {
+		rs.mu.Lock()
+		r, ok := rs.rooms[name]
+		rs.mu.Unlock()
+		if !ok {
+			return nil, ErrRoomNotFound
+		}
+		r.mu.Lock()
+		if !r.gone {
+			return r, nil
+		}
+		r.mu.Unlock()
+	}
 }
 
-// TrackConfig describes an incoming RTP stream.
-type TrackConfig struct {
-	Kind       string // "audio" or "video"
-	Codec      webrtc.RTPCodecCapability
-	SSRC       uint32
-	RID        string
-	Extensions map[uint8]egress.ExtensionKind // ids of the publisher's numbering
+// enterOrMake is enter, but makes an implicit room if there is none.
+func (rs *Rooms) enterOrMake(name string) (*room, error) {
+	for {
+		rs.mu.Lock()
+		r, ok := rs.rooms[name]
+		if !ok {
+			var err error
+			if r, err = rs.makeLocked(name); err != nil {
+				rs.mu.Unlock()
+				return nil, err
+			}
+		}
+		rs.mu.Unlock()
+		r.mu.Lock()
+		if !r.gone {
+			return r, nil
+		}
+		r.mu.Unlock()
+	}
 }
 
-// AddTrack starts forwarding a stream. It may come before Start: then packets
-// are read and dropped until Start. A second track of a kind replaces the first.
-func (c *Claim) AddTrack(cfg TrackConfig, src Source) (*Track, error) { return &Track{}, nil }
-
-// Track is one incoming RTP stream of a claim; it implements egress.Source.
-type Track struct{}
-
-// SenderReport tells the track of the publisher's sender report.
-func (t *Track) SenderReport(ntp uint64, rtp uint32, arrived time.Time) {}
-
-// Sink is where a subscription sends one kind of media: a stream of the viewer
-// and how the viewer's offer calls a codec (false: it cannot decode it).
-type Sink struct {
-	Stream *egress.Stream
-	Format func(webrtc.RTPCodecCapability) (egress.Format, bool)
+func (rs *Rooms) makeLocked(name string) (*room, error) {
+	switch {
+	case rs.closed:
+		return nil, ErrClosed
+	case rs.rooms[name] != nil:
+		return nil, ErrRoomExists
+	case rs.cfg.MaxRooms > 0 && len(rs.rooms) >= rs.cfg.MaxRooms:
+		return nil, ErrTooMany
+	}
+	r := newRoom(rs, name)
+	rs.rooms[name] = r
+	return r, nil
 }
 
-// SubscriptionConfig describes a viewer's session.
-type SubscriptionConfig struct {
-	Session string
-	// Ended is called, on a goroutine of its own, when the room was deleted or
-	// nobody published for the time of Linger.
-	Ended func()
+// remove forgets a room; called with the room's lock held.
+func (rs *Rooms) remove(r *room) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.rooms[r.name] == r {
+		delete(rs.rooms, r.name)
+	}
 }
 
-// Subscription is one viewer's session on a publication, or on the room's
-// program when it was made without a name.
-type Subscription struct{}
-
-// Subscribe registers a viewer. ErrNotLive when nothing is on air and the room
-// does not say wait; ErrRoomNotFound when there is no such room; ErrTooMany.
-func (r *Rooms) Subscribe(room, publication string, cfg SubscriptionConfig) (*Subscription, error) {
-	return &Subscription{}, nil
+func (rs *Rooms) all() []*room {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rooms := make([]*room, 0, len(rs.rooms))
+	for _, r := range rs.rooms {
+		rooms = append(rooms, r)
+	}
+	return rooms
 }
 
-// Codecs are those on air now, for the answer to prefer; empty when not live.
-func (s *Subscription) Codecs() []webrtc.RTPCodecCapability { return nil }
+// spawn runs f on a goroutine that Close waits for; false after Close.
+func (rs *Rooms) spawn(f func()) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.sealed {
+		return false
+	}
+	rs.wg.Go(f)
+	return true
+}
 
-// Start binds the sinks (nil: that kind is not wanted): media flows from now
-// on, from the last keyframe, and over every change of publisher or program.
-func (s *Subscription) Start(audio, video *Sink) {}
+// legal tells whether a room or publication may be called so: 1 to 64 of
+// letters, digits, dot, underscore and hyphen, not beginning with a dot.
+func legal(name string) bool {
+	if name == "" || len(name) > 64 || name[0] == '.' {
+		return false
+	}
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
 
-// Close ends the subscription.
-func (s *Subscription) Close() {}
+// register counts a track that is being read.
+func (rs *Rooms) register(t *Track) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.tracks[t] = struct{}{}
+}
+
+// unregister keeps the counters of a track that has ended.
+func (rs *Rooms) unregister(t *Track) {
+	s := t.recv.stats(time.Now())
+	s.Bitrate = 0
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.tracks, t)
+	rs.ended.add(s)
+}

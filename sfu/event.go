@@ -1,0 +1,67 @@
+package sfu
+
+import (
+	"sync"
+	"time"
+)
+
+// EventType names what happened, in the words of the control API.
+type EventType string
+
+// What a room tells of.
+const (
+	PublicationStarted EventType = "publication.started" // first media of a claim
+	PublicationStopped EventType = "publication.stopped" // its claim ended or was replaced
+	ProgramChanged     EventType = "program.changed"     // Publication is the new one, "" none
+	RoomEnded          EventType = "room.ended"          // an explicit room was deleted
+)
+
+// Event is something that happened in a room.
+type Event struct {
+	Type        EventType
+	Time        time.Time
+	Room        string
+	Publication string
+	Session     string // the publisher's, where there is one
+}
+
+// eventQueue hands events to the hook in the order in which they were put,
+// without a goroutine and without the locks of those who put them.
+type eventQueue struct {
+	hook func(Event)
+
+	mu       sync.Mutex // guards the fields below
+	waiting  []Event
+	draining bool
+}
+
+// put queues an event; called with locks held.
+func (q *eventQueue) put(e Event) {
+	if q.hook == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, e)
+}
+
+// drain calls the hook; called without locks. One caller at a time does the
+// work for all, so that the order holds.
+func (q *eventQueue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.draining {
+		return
+	}
+	q.draining = true
+	for len(q.waiting) > 0 {
+		batch := q.waiting
+		q.waiting = nil
+		q.mu.Unlock()
+		for _, e := range batch {
+			q.hook(e)
+		}
+		q.mu.Lock()
+	}
+	q.draining = false
+}

@@ -1,0 +1,159 @@
+package sfu
+
+import "strings"
+
+// codec is what the packet path must tell apart.
+type codec uint8
+
+const (
+	codecOther codec = iota
+	codecH264
+	codecH265
+	codecVP8
+	codecVP9
+	codecAV1
+)
+
+func codecOf(mimeType string) codec {
+	switch strings.ToLower(mimeType) {
+	case "video/h264":
+		return codecH264
+	case "video/h265":
+		return codecH265
+	case "video/vp8":
+		return codecVP8
+	case "video/vp9":
+		return codecVP9
+	case "video/av1":
+		return codecAV1
+	}
+	return codecOther
+}
+
+// startsKeyframe tells whether a payload begins, or belongs to the beginning
+// of, a picture that can be decoded without any other. Several packets of one
+// keyframe may say so. H264 and H265 are in nal.go.
+func startsKeyframe(c codec, payload []byte) bool {
+	switch c {
+	case codecVP8:
+		return vp8Keyframe(payload)
+	case codecVP9:
+		return vp9Keyframe(payload)
+	case codecAV1:
+		return av1Keyframe(payload)
+	default:
+		return false
+	}
+}
+
+// vp8Keyframe reads the payload descriptor (RFC 7741 section 4.2) and the
+// first octet of the frame header (section 4.3).
+func vp8Keyframe(b []byte) bool {
+	if len(b) < 1 || b[0]&0x10 == 0 || b[0]&0x07 != 0 { // start of the first partition
+		return false
+	}
+	i := 1
+	if b[0]&0x80 != 0 { // X
+		if len(b) < 2 {
+			return false
+		}
+		x := b[1]
+		i = 2
+		if x&0x80 != 0 { // I: picture id of one or two octets
+			if len(b) <= i {
+				return false
+			}
+			if b[i]&0x80 != 0 {
+				i++
+			}
+			i++
+		}
+		if x&0x40 != 0 { // L: TL0PICIDX
+			i++
+		}
+		if x&0x30 != 0 { // T, K
+			i++
+		}
+	}
+	return len(b) > i && b[i]&0x01 == 0
+}
+
+// vp9Keyframe reads the payload descriptor (RFC 9628 section 4.2). The upper
+// spatial layers of a keyframe are not predicted from other pictures either,
+// so the layer must be the lowest.
+func vp9Keyframe(b []byte) bool {
+	const i, p, l, begin = 0x80, 0x40, 0x20, 0x08
+	if len(b) < 1 || b[0]&p != 0 || b[0]&begin == 0 {
+		return false
+	}
+	at := 1
+	if b[0]&i != 0 {
+		if len(b) <= at {
+			return false
+		}
+		if b[at]&0x80 != 0 { // 15 bits
+			at++
+		}
+		at++
+	}
+	if b[0]&l != 0 {
+		if len(b) <= at {
+			return false
+		}
+		return b[at]>>1&0x07 == 0
+	}
+	return true
+}
+
+// av1Keyframe reads the aggregation header of the AV1 RTP payload format
+// (section 4.4). Its N bit marks the first packet of a coded video sequence;
+// some senders leave it out, so a sequence header among the first OBUs counts,
+// too. A packet that goes on with an OBU of the one before (Z) begins nothing.
+func av1Keyframe(b []byte) bool {
+	const z, n = 0x80, 0x08
+	if len(b) < 2 || b[0]&z != 0 {
+		return false
+	}
+	if b[0]&n != 0 {
+		return true
+	}
+	const temporalDelimiter, sequenceHeader = 2, 1
+	count := int(b[0] >> 4 & 0x03) // W: OBUs in the packet, the last without length; 0: all have one
+	b = b[1:]
+	for i := 1; i <= 3 && len(b) > 0; i++ {
+		size := len(b)
+		if i != count {
+			var used int
+			if size, used = leb128(b); used == 0 {
+				return false
+			}
+			b = b[used:]
+		}
+		if size < 1 || size > len(b) {
+			return false
+		}
+		switch b[0] >> 3 & 0x0f {
+		case sequenceHeader:
+			return true
+		case temporalDelimiter:
+			b = b[size:]
+		default:
+			return false
+		}
+		if i == count {
+			return false
+		}
+	}
+	return false
+}
+
+// leb128 reads a length of at most four octets; used is 0 when it is none.
+func leb128(b []byte) (value, used int) {
+	for i := 0; i < 4 && i < len(b); i++ {
+		value |= int(b[i]&0x7f) << (7 * i)
+		if b[i]&0x80 == 0 {
+			return value, i + 1
+		}
+	}
+	return 0, 0
+}

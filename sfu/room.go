@@ -1,0 +1,186 @@
+package sfu
+
+import (
+	"sync"
+	"time"
+)
+
+// mainPublication is what a publisher without a publication name gets, and
+// what a viewer without one sees first.
+const mainPublication = "main"
+
+// room is one room. What is bound to what follows from its state: whoever
+// changes something calls refresh, which makes it so.
+type room struct {
+	rooms   *Rooms
+	name    string
+	created time.Time
+
+	mu            sync.Mutex // guards the fields below, and those of claims and subscriptions that say so
+	gone          bool       // no longer in Rooms: enter again
+	explicit      bool
+	settings      Settings
+	publications  map[string]*publication // those with a claim
+	subscriptions map[*Subscription]struct{}
+	program       string
+	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed
+}
+
+func newRoom(rs *Rooms, name string) *room {
+	return &room{
+		rooms:         rs,
+		name:          name,
+		created:       time.Now(),
+		publications:  make(map[string]*publication),
+		subscriptions: make(map[*Subscription]struct{}),
+	}
+}
+
+// leave unlocks the room, after removing it when nobody is left in it.
+func (r *room) leave() {
+	if !r.gone && !r.explicit && len(r.publications) == 0 && len(r.subscriptions) == 0 {
+		r.vanish()
+	}
+	r.mu.Unlock()
+	r.rooms.events.drain()
+}
+
+func (r *room) vanish() {
+	r.gone = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.rooms.remove(r)
+}
+
+// end turns everybody out and removes the room.
+func (r *room) end() {
+	if r.gone {
+		return
+	}
+	for _, p := range r.publications {
+		for c := range p.claims {
+			r.dismiss(c)
+		}
+	}
+	now := time.Now()
+	r.refresh(now)
+	for s := range r.subscriptions {
+		s.end()
+	}
+	if r.explicit {
+		r.event(RoomEnded, "", "")
+	}
+	r.vanish()
+}
+
+// dismiss ends a claim that did not ask for it, and tells its owner.
+func (r *room) dismiss(c *Claim) {
+	c.end()
+	if c.cfg.Replaced != nil {
+		r.rooms.spawn(c.cfg.Replaced)
+	}
+}
+
+// refresh works out the program, binds every subscription to what it should
+// get, ends those that have waited long enough, and arms the timer.
+func (r *room) refresh(now time.Time) {
+	var next time.Time // earliest deadline
+	due := func(t time.Time) bool {
+		if !t.After(now) {
+			return true
+		}
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+		return false
+	}
+	for _, p := range r.publications {
+		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover) {
+			c.handover = time.Time{}
+		}
+	}
+	r.chooseProgram()
+	for s := range r.subscriptions {
+		p := r.publications[s.target()]
+		s.bind(p)
+		if p != nil && p.live() {
+			s.idleSince = time.Time{}
+			continue
+		}
+		if s.idleSince.IsZero() {
+			s.idleSince = now
+		}
+		if !r.settings.Wait && due(s.idleSince.Add(r.rooms.cfg.Linger)) {
+			s.end()
+		}
+	}
+	r.arm(now, next)
+}
+
+// arm sets the timer to the next deadline; the zero time is none.
+func (r *room) arm(now, next time.Time) {
+	switch {
+	case next.IsZero():
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+	case r.timer == nil:
+		r.timer = time.AfterFunc(next.Sub(now), func() { r.rooms.spawn(r.tick) })
+	default:
+		r.timer.Reset(next.Sub(now))
+	}
+}
+
+// tick runs when a deadline has come.
+func (r *room) tick() {
+	r.mu.Lock()
+	defer r.leave()
+	if !r.gone {
+		r.refresh(time.Now())
+	}
+}
+
+// chooseProgram: "main" when it is live, else the only one that is.
+func (r *room) chooseProgram() {
+	program, live := "", 0
+	for name, p := range r.publications {
+		if p.live() {
+			program = name
+			live++
+		}
+	}
+	if p := r.publications[mainPublication]; p != nil && p.live() {
+		program = mainPublication
+	} else if live != 1 {
+		program = ""
+	}
+	if program != r.program {
+		r.program = program
+		r.event(ProgramChanged, program, "")
+	}
+}
+
+// restartLinger gives those who wait now the full time again.
+func (r *room) restartLinger(now time.Time) {
+	for s := range r.subscriptions {
+		if !s.idleSince.IsZero() {
+			s.idleSince = now
+		}
+	}
+}
+
+func (r *room) event(t EventType, publication, session string) {
+	r.rooms.events.put(Event{Type: t, Time: time.Now(), Room: r.name, Publication: publication, Session: session})
+}
+
+// limit is the room's own limit or the node's; 0 is none.
+func limit(own, node int) int {
+	if own > 0 {
+		return own
+	}
+	return node
+}
+
+// full tells whether n of something are the most allowed.
+func full(n, limit int) bool { return limit > 0 && n >= limit }

@@ -1,0 +1,182 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluicemedia/sluice/egress"
+)
+
+// output is what a track writes to: an *egress.Stream, or a test's.
+type output interface {
+	Bind(src egress.Source, f egress.Format, backlog []*egress.Packet)
+	Write(p *egress.Packet)
+	Unbind(src egress.Source)
+}
+
+// Sink is where a subscription sends one kind of media: a stream of the viewer
+// and how the viewer's offer calls a codec (false: it cannot decode it).
+// Format must return at once and call nothing of this package.
+type Sink struct {
+	Stream *egress.Stream
+	Format func(webrtc.RTPCodecCapability) (egress.Format, bool)
+}
+
+// SubscriptionConfig describes a viewer's session.
+type SubscriptionConfig struct {
+	Session string
+	// Ended is called, on a goroutine of its own, when the room was deleted or
+	// nobody published for the time of Linger.
+	Ended func()
+}
+
+// Subscription is one viewer's session on a publication, or on the room's
+// program when it was made without a name.
+type Subscription struct {
+	room *room
+	name string // of the publication; "": whatever is the program
+	cfg  SubscriptionConfig
+
+	// Guarded by the room's lock.
+	started, ended bool
+	idleSince      time.Time // since when nothing is on air; zero: something is
+	sinks          [kinds]sink
+}
+
+// sink is one kind of media of a subscription.
+type sink struct {
+	out    output // nil: not wanted
+	format func(webrtc.RTPCodecCapability) (egress.Format, bool)
+	track  *Track // what was last chosen for it
+	bound  bool   // out was attached to track; false: the viewer cannot decode it
+}
+
+// Subscribe registers a viewer. ErrNotLive when nothing is on air and the room
+// does not say wait; ErrRoomNotFound when there is no such room; ErrTooMany.
+func (rs *Rooms) Subscribe(roomName, publication string, cfg SubscriptionConfig) (*Subscription, error) {
+	if !legal(roomName) || publication != "" && !legal(publication) {
+		return nil, ErrName
+	}
+	r, err := rs.enter(roomName)
+	if err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	s := &Subscription{room: r, name: publication, cfg: cfg}
+	p := r.publications[s.target()]
+	if (p == nil || !p.live()) && !r.settings.Wait {
+		return nil, ErrNotLive
+	}
+	if full(len(r.subscriptions), limit(r.settings.MaxViewers, rs.cfg.MaxViewers)) {
+		return nil, ErrTooMany
+	}
+	r.subscriptions[s] = struct{}{}
+	if p == nil || !p.live() {
+		s.idleSince = time.Now()
+	}
+	return s, nil
+}
+
+// Codecs are those on air now, for the answer to prefer; empty when not live.
+func (s *Subscription) Codecs() []webrtc.RTPCodecCapability {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	var codecs []webrtc.RTPCodecCapability
+	if p := s.room.publications[s.target()]; p != nil {
+		for k := range kinds {
+			if t := p.current.track(k); t != nil {
+				codecs = append(codecs, t.cfg.Codec)
+			}
+		}
+	}
+	return codecs
+}
+
+// Start binds the sinks (nil: that kind is not wanted): media flows from now
+// on, from the last keyframe, and over every change of publisher or program.
+func (s *Subscription) Start(audio, video *Sink) {
+	var sinks [kinds]sink
+	for k, from := range [kinds]*Sink{audio, video} {
+		if from != nil && from.Stream != nil {
+			sinks[k] = sink{out: from.Stream, format: from.Format}
+		}
+	}
+	s.start(sinks)
+}
+
+func (s *Subscription) start(sinks [kinds]sink) {
+	r := s.room
+	r.mu.Lock()
+	defer r.leave()
+	if s.started || s.ended {
+		return
+	}
+	s.started, s.sinks = true, sinks
+	s.bind(r.publications[s.target()])
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	r := s.room
+	r.mu.Lock()
+	defer r.leave()
+	s.remove()
+}
+
+// end is Close by the room: the owner is told.
+func (s *Subscription) end() {
+	if s.remove() && s.cfg.Ended != nil {
+		s.room.rooms.spawn(s.cfg.Ended)
+	}
+}
+
+func (s *Subscription) remove() bool {
+	if s.ended {
+		return false
+	}
+	s.ended = true
+	s.bind(nil)
+	delete(s.room.subscriptions, s)
+	return true
+}
+
+// target is the name of the publication that the viewer should get now.
+func (s *Subscription) target() string {
+	if s.name != "" {
+		return s.name
+	}
+	return s.room.program
+}
+
+// bind moves the sinks to the tracks of p, nil: to none. Audio goes first, so
+// that it need not wait for the burst of the video's backlog.
+func (s *Subscription) bind(p *publication) {
+	for k := range kinds {
+		var t *Track
+		if p != nil {
+			t = p.current.track(k)
+		}
+		s.sinks[k].move(t, s.room.rooms)
+	}
+}
+
+func (s *sink) move(t *Track, rs *Rooms) {
+	if s.out == nil || s.track == t {
+		return
+	}
+	if s.bound {
+		s.track.detach(s.out)
+	}
+	s.track, s.bound = t, false
+	if t == nil {
+		return
+	}
+	f, ok := s.format(t.cfg.Codec)
+	if !ok {
+		rs.unplayable.Add(1)
+		return
+	}
+	t.attach(s.out, f)
+	s.bound = true
+}
