@@ -15,11 +15,12 @@ import (
 // maxOverhead is the longest that a protector adds to a packet.
 const maxOverhead = 16
 
-// Labels of the SRTP key derivation, RFC 3711 section 4.3.1.
+// Labels of the key derivation, RFC 3711 section 4.3.1 and 4.3.2.
 const (
-	labelEncryption = iota
-	labelAuthentication
-	labelSalt
+	labelEncryption     = 0
+	labelAuthentication = 1
+	labelSalt           = 2
+	labelRTCP           = 3 // added to the others
 )
 
 // A protector seals the RTP packets of one viewer. It has scratch space of its
@@ -40,26 +41,36 @@ type protector interface {
 
 // newProtector makes the protector of a profile from its master key and salt.
 func newProtector(profile srtp.ProtectionProfile, key, salt []byte) (protector, error) {
+	if err := checkKeys(profile, key, salt); err != nil {
+		return nil, err
+	}
+	if profile == srtp.ProtectionProfileAes128CmHmacSha1_80 {
+		return newCMCipher(key, salt, 0)
+	}
+	return newGCMCipher(key, salt, 0)
+}
+
+// checkKeys refuses profiles that are not supported and keys that do not fit.
+func checkKeys(profile srtp.ProtectionProfile, key, salt []byte) error {
+	switch profile {
+	case srtp.ProtectionProfileAeadAes128Gcm, srtp.ProtectionProfileAeadAes256Gcm,
+		srtp.ProtectionProfileAes128CmHmacSha1_80:
+	default:
+		return fmt.Errorf("egress: SRTP profile %#x is not supported", uint16(profile))
+	}
 	keyLen, err := profile.KeyLen()
 	if err != nil {
-		return nil, fmt.Errorf("egress: protector: %w", err)
+		return fmt.Errorf("egress: SRTP keys: %w", err)
 	}
 	saltLen, err := profile.SaltLen()
 	if err != nil {
-		return nil, fmt.Errorf("egress: protector: %w", err)
+		return fmt.Errorf("egress: SRTP keys: %w", err)
 	}
 	if len(key) != keyLen || len(salt) != saltLen {
-		return nil, fmt.Errorf("egress: protector: key of %d and salt of %d bytes, want %d and %d",
+		return fmt.Errorf("egress: SRTP keys: key of %d and salt of %d bytes, want %d and %d",
 			len(key), len(salt), keyLen, saltLen)
 	}
-	switch profile {
-	case srtp.ProtectionProfileAeadAes128Gcm, srtp.ProtectionProfileAeadAes256Gcm:
-		return newGCMProtector(key, salt)
-	case srtp.ProtectionProfileAes128CmHmacSha1_80:
-		return newCMProtector(key, salt)
-	default:
-		return nil, fmt.Errorf("egress: protector: profile %#x is not supported", uint16(profile))
-	}
+	return nil
 }
 
 // deriveKey is the AES-CM key derivation of RFC 3711 section 4.3.3 with a key
@@ -78,48 +89,55 @@ func deriveKey(label byte, key, salt []byte, n int) ([]byte, error) {
 	return out, nil
 }
 
-// gcmProtector is AEAD_AES_128_GCM and AEAD_AES_256_GCM, RFC 7714.
-type gcmProtector struct {
+// gcmCipher is AEAD_AES_128_GCM and AEAD_AES_256_GCM, RFC 7714, with the session
+// keys of RTP or of RTCP in one direction.
+type gcmCipher struct {
 	aead     cipher.AEAD
 	salt, iv [12]byte
 }
 
-func newGCMProtector(key, salt []byte) (*gcmProtector, error) {
-	sessionKey, err := deriveKey(labelEncryption, key, salt, len(key))
+func newGCMCipher(key, salt []byte, labels byte) (*gcmCipher, error) {
+	sessionKey, err := deriveKey(labels+labelEncryption, key, salt, len(key))
 	if err != nil {
 		return nil, err
 	}
-	sessionSalt, err := deriveKey(labelSalt, key, salt, 12)
+	sessionSalt, err := deriveKey(labels+labelSalt, key, salt, 12)
 	if err != nil {
 		return nil, err
 	}
 	block, err := aes.NewCipher(sessionKey)
 	if err != nil {
-		return nil, fmt.Errorf("egress: protector: %w", err)
+		return nil, fmt.Errorf("egress: session keys: %w", err)
 	}
-	g := &gcmProtector{salt: [12]byte(sessionSalt)}
+	g := &gcmCipher{salt: [12]byte(sessionSalt)}
 	if g.aead, err = cipher.NewGCM(block); err != nil {
-		return nil, fmt.Errorf("egress: protector: %w", err)
+		return nil, fmt.Errorf("egress: session keys: %w", err)
 	}
 	return g, nil
 }
 
 // seal implements protector. RFC 7714 section 8.1: the nonce is two zero
 // bytes, SSRC, rollover counter and sequence number, masked with the salt.
-func (g *gcmProtector) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+func (g *gcmCipher) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+	g.nonce(ssrc, index)
+	return header + len(g.aead.Seal(dst[header:header], g.iv[:], payload, dst[:header]))
+}
+
+// nonce sets iv for an index of 48 bits.
+func (g *gcmCipher) nonce(ssrc uint32, index uint64) {
 	g.iv = g.salt
 	xor32(g.iv[2:], ssrc)
-	xor32(g.iv[6:], uint32(index>>16))
-	g.iv[10] ^= byte(index >> 8)
-	g.iv[11] ^= byte(index)
-	return header + len(g.aead.Seal(dst[header:header], g.iv[:], payload, dst[:header]))
+	g.iv[6] ^= byte(index >> 40)
+	g.iv[7] ^= byte(index >> 32)
+	xor32(g.iv[8:], uint32(index))
 }
 
 // cmTag is the length of the authentication tag of AES_CM_128_HMAC_SHA1_80.
 const cmTag = 10
 
-// cmProtector is AES_CM_128_HMAC_SHA1_80, RFC 3711.
-type cmProtector struct {
+// cmCipher is AES_CM_128_HMAC_SHA1_80, RFC 3711, with the session keys of RTP or
+// of RTCP in one direction.
+type cmCipher struct {
 	block    cipher.Block
 	mac      hash.Hash
 	salt, iv [aes.BlockSize]byte
@@ -127,23 +145,23 @@ type cmProtector struct {
 	roc      [4]byte
 }
 
-func newCMProtector(key, salt []byte) (*cmProtector, error) {
-	sessionKey, err := deriveKey(labelEncryption, key, salt, len(key))
+func newCMCipher(key, salt []byte, labels byte) (*cmCipher, error) {
+	sessionKey, err := deriveKey(labels+labelEncryption, key, salt, len(key))
 	if err != nil {
 		return nil, err
 	}
-	authKey, err := deriveKey(labelAuthentication, key, salt, sha1.Size)
+	authKey, err := deriveKey(labels+labelAuthentication, key, salt, sha1.Size)
 	if err != nil {
 		return nil, err
 	}
-	sessionSalt, err := deriveKey(labelSalt, key, salt, 14)
+	sessionSalt, err := deriveKey(labels+labelSalt, key, salt, 14)
 	if err != nil {
 		return nil, err
 	}
-	c := &cmProtector{mac: hmac.New(sha1.New, authKey)}
+	c := &cmCipher{mac: hmac.New(sha1.New, authKey)}
 	copy(c.salt[:], sessionSalt)
 	if c.block, err = aes.NewCipher(sessionKey); err != nil {
-		return nil, fmt.Errorf("egress: protector: %w", err)
+		return nil, fmt.Errorf("egress: session keys: %w", err)
 	}
 	return c, nil
 }
@@ -152,19 +170,29 @@ func newCMProtector(key, salt []byte) (*cmProtector, error) {
 // salt, SSRC and index; section 4.2: the tag covers packet and rollover
 // counter. The CTR object is the one allocation: the standard library cannot
 // set the counter of one that exists.
-func (c *cmProtector) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+func (c *cmCipher) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
+	n := header + len(payload)
+	c.crypt(dst[header:n], payload, ssrc, index)
+	binary.BigEndian.PutUint32(c.roc[:], uint32(index>>16))
+	return n + copy(dst[n:n+cmTag], c.sum(dst[:n], c.roc[:]))
+}
+
+// crypt encrypts or decrypts src into dst, which is src or does not overlap it.
+func (c *cmCipher) crypt(dst, src []byte, ssrc uint32, index uint64) {
 	c.iv = c.salt
 	xor32(c.iv[4:], ssrc)
-	xor32(c.iv[8:], uint32(index>>16))
-	c.iv[12] ^= byte(index >> 8)
-	c.iv[13] ^= byte(index)
-	n := header + len(payload)
-	cipher.NewCTR(c.block, c.iv[:]).XORKeyStream(dst[header:n], payload)
-	binary.BigEndian.PutUint32(c.roc[:], uint32(index>>16))
+	c.iv[8] ^= byte(index >> 40)
+	c.iv[9] ^= byte(index >> 32)
+	xor32(c.iv[10:], uint32(index))
+	cipher.NewCTR(c.block, c.iv[:]).XORKeyStream(dst, src)
+}
+
+// sum is the authentication tag over a and b, valid until the next call.
+func (c *cmCipher) sum(a, b []byte) []byte {
 	c.mac.Reset()
-	_, _ = c.mac.Write(dst[:n]) // a hash.Hash never returns an error
-	_, _ = c.mac.Write(c.roc[:])
-	return n + copy(dst[n:n+cmTag], c.mac.Sum(c.tag[:0]))
+	_, _ = c.mac.Write(a) // a hash.Hash never returns an error
+	_, _ = c.mac.Write(b)
+	return c.mac.Sum(c.tag[:0])[:cmTag]
 }
 
 // xor32 masks the four bytes at b with v.

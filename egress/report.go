@@ -47,7 +47,7 @@ func (s *Stream) sendReport(b *binding, c clockSample, now time.Time) {
 		return
 	}
 	elapsed := now.Sub(c.at).Seconds() * float64(b.format.ClockRate)
-	s.viewer.sendRTCP(
+	s.sendRTCP(
 		&rtcp.SenderReport{
 			SSRC:        s.ssrc,
 			NTPTime:     ntpTime(now),
@@ -55,8 +55,32 @@ func (s *Stream) sendReport(b *binding, c clockSample, now time.Time) {
 			PacketCount: s.packets,
 			OctetCount:  s.octets,
 		},
-		s.viewer.description(s.ssrc),
+		s.description(),
 	)
+}
+
+// description is the SDES packet of the stream (RFC 3550 section 6.5).
+func (s *Stream) description() *rtcp.SourceDescription {
+	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: s.ssrc,
+		Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.viewer.cname}},
+	}}}
+}
+
+// sendRTCP seals and sends a compound packet whose sender is the stream. Called
+// with Viewer.mu held and keys set.
+func (s *Stream) sendRTCP(packets ...rtcp.Packet) {
+	v := s.viewer
+	plain, err := rtcp.Marshal(packets)
+	if err != nil || len(plain) > bufferSize-rtcpOverhead { // a CNAME of over 255 bytes
+		v.plane.failed.Add(1)
+		return
+	}
+	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
+	defer v.plane.buffers.Put(buf)
+	// 31 bits (RFC 3711 section 3.4), at one report a second: 68 years.
+	s.rtcpIndex++
+	v.plane.write(v.sealRTCP.sealRTCP(buf[:0], plain, s.rtcpIndex), v.addr)
 }
 
 // reported takes the reception reports of the viewer into the statistics.

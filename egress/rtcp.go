@@ -1,63 +1,17 @@
 package egress
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/srtp/v3"
 )
 
 var (
 	errNoKeys   = errors.New("egress: RTCP before the keys")
-	errSenders  = errors.New("egress: RTCP from too many sender SSRCs")
 	errCompound = errors.New("egress: malformed RTCP compound packet")
 )
-
-const (
-	// replayWindow is how far back the index of an SRTCP packet may lie.
-	replayWindow = 64
-	// maxSenders bounds the SSRCs that one viewer reports from: each has a
-	// replay window that is kept. Browsers use one for each media section.
-	maxSenders = 8
-)
-
-// incomingRTCP opens the SRTCP packets of one viewer.
-type incomingRTCP struct {
-	context *srtp.Context
-	senders []uint32 // SSRCs that were authenticated, at most maxSenders
-}
-
-func newIncomingRTCP(k Keys) (*incomingRTCP, error) {
-	c, err := srtp.CreateContext(k.RemoteKey, k.RemoteSalt, k.Profile, srtp.SRTCPReplayProtection(replayWindow))
-	if err != nil {
-		return nil, fmt.Errorf("egress: SRTCP keys of the viewer: %w", err)
-	}
-	return &incomingRTCP{context: c}, nil
-}
-
-// open decrypts a datagram into dst, which must not overlap it.
-func (in *incomingRTCP) open(dst, datagram []byte) ([]byte, error) {
-	if len(datagram) < 8 {
-		return nil, errCompound
-	}
-	sender := binary.BigEndian.Uint32(datagram[4:])
-	known := slices.Contains(in.senders, sender)
-	if !known && len(in.senders) == maxSenders {
-		return nil, errSenders
-	}
-	plain, err := in.context.DecryptRTCP(dst, datagram, nil)
-	if err != nil {
-		return nil, fmt.Errorf("egress: open SRTCP: %w", err)
-	}
-	if !known {
-		in.senders = append(in.senders, sender)
-	}
-	return plain, nil
-}
 
 // HandleRTCP opens one SRTCP datagram of the viewer and acts on it: NACKs are
 // answered, keyframe requests go to the bound source, reports feed the
@@ -95,7 +49,7 @@ func (v *Viewer) openRTCP(buf *[bufferSize]byte, datagram []byte) ([]byte, error
 	switch {
 	case v.stopped:
 		return nil, ErrClosed
-	case v.open == nil:
+	case v.open.cipher == nil:
 		return nil, errNoKeys
 	}
 	return v.open.open(buf[:0], datagram)

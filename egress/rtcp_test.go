@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +123,71 @@ func TestRTCPRefused(t *testing.T) {
 	}
 }
 
+func TestRTCPCipherAgreesWithPion(t *testing.T) {
+	for _, tc := range profiles {
+		t.Run(tc.name, func(t *testing.T) {
+			k := testKeys(t, tc.profile)
+			ours, err := newRTCPCipher(k.Profile, k.LocalKey, k.LocalSalt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opening, err := srtp.CreateContext(k.LocalKey, k.LocalSalt, k.Profile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sealing, err := srtp.CreateContext(k.LocalKey, k.LocalSalt, k.Profile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for index, n := range []int{0, 1, 13, 200} {
+				plain, err := rtcp.Marshal([]rtcp.Packet{
+					&rtcp.ReceiverReport{SSRC: 0xfedcba98},
+					&rtcp.Goodbye{Sources: []uint32{1}, Reason: strings.Repeat("r", n)},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, at := range []uint32{uint32(index) + 1, 0x12345678, 0x7fffffff} {
+					sealed := ours.sealRTCP([]byte("before"), plain, at)
+					if got, err := opening.DecryptRTCP(nil, sealed[6:], nil); err != nil || !bytes.Equal(got, plain) {
+						t.Errorf("index %#x: pion opens %x, %v", at, got, err)
+					}
+				}
+				sealed, err := sealing.EncryptRTCP(nil, plain, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, at, err := ours.openRTCP([]byte("before"), sealed)
+				if err != nil || at != uint32(index)+1 || !bytes.Equal(got[6:], plain) {
+					t.Errorf("got %x, index %d, %v", got, at, err)
+				}
+				for i := range sealed { // every bit counts
+					sealed[i] ^= 0x10
+					if _, _, err := ours.openRTCP(nil, sealed); err == nil {
+						t.Errorf("byte %d changed: got no error", i)
+					}
+					sealed[i] ^= 0x10
+				}
+			}
+		})
+	}
+}
+
+func TestReplayWindow(t *testing.T) {
+	w := replayWindow{high: 100, seen: 1}
+	for _, step := range []struct {
+		index uint32
+		want  bool
+	}{
+		{100, false}, {99, true}, {99, false}, {37, true}, {36, false}, {101, true}, {38, true}, {37, false},
+		{100, false}, {164, true}, {101, false}, {102, true}, {1 << 30, true}, {164, false}, {1<<30 - 63, true}, {0, false},
+	} {
+		if got := w.take(step.index); got != step.want {
+			t.Errorf("index %d: got %v, want %v", step.index, got, step.want)
+		}
+	}
+}
+
 func TestRTCPSendersAreBounded(t *testing.T) {
 	_, v, far := start(t, gcm, defaultStreams())
 	for ssrc := range uint32(maxSenders) {
@@ -129,8 +195,8 @@ func TestRTCPSendersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: 1000})); !errors.Is(err, errSenders) {
-		t.Errorf("got %v, want %v", err, errSenders)
+	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: 1000})); !errors.Is(err, errManySenders) {
+		t.Errorf("got %v, want %v", err, errManySenders)
 	}
 	if err := v.HandleRTCP(far.seal(&rtcp.ReceiverReport{SSRC: 0})); err != nil {
 		t.Errorf("a known sender: %v", err)

@@ -77,6 +77,7 @@ type Stream struct {
 	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
 
 	packets, octets uint32 // of sender reports
+	rtcpIndex       uint32 // SRTCP index of the last of them
 	lost            uint32 // of the last receiver report
 	answers         *answers
 }

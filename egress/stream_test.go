@@ -30,8 +30,8 @@ func TestStreamRewrites(t *testing.T) {
 			p.Marker = true
 			p.Extensions = []HeaderExtension{
 				{ExtensionOrientation, []byte{2}},
-				{ExtensionAudioLevel, []byte{9}}, // not negotiated for video
-				{ExtensionMID, []byte("theirs")}, // never forwarded
+				{ExtensionAudioLevel, []byte{9}},                  // not negotiated for video
+				{ExtensionMID, []byte("theirs")},                  // never forwarded
 				{ExtensionDependencyDescriptor, make([]byte, 17)}, // too long for one byte
 			}
 			s.Write(p)

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -43,14 +42,14 @@ type Viewer struct {
 
 	mu       sync.Mutex // guards what follows and the state of the streams
 	addr     netip.AddrPort
-	seal     protector     // nil until Start, and again from Stop on
-	sealRTCP *srtp.Context // as seal
-	open     *incomingRTCP // as seal
-	stopped  bool          // for good
-	repair   repairBudget  // what may be spent on retransmissions
-	twcc     uint16        // next transport-wide sequence number
-	stats    ViewerStats   // but for what Stats takes from the streams
-	began    time.Time     // when Start was
+	seal     protector    // nil until Start, and again from Stop on
+	sealRTCP rtcpCipher   // as seal
+	open     incomingRTCP // as seal
+	stopped  bool         // for good
+	repair   repairBudget // what may be spent on retransmissions
+	twcc     uint16       // next transport-wide sequence number
+	stats    ViewerStats  // but for what Stats takes from the streams
+	began    time.Time    // when Start was
 }
 
 // NewViewer makes a viewer that cannot send yet: Start gives it keys.
@@ -79,11 +78,11 @@ func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	sealRTCP, err := srtp.CreateContext(k.LocalKey, k.LocalSalt, k.Profile)
+	sealRTCP, err := newRTCPCipher(k.Profile, k.LocalKey, k.LocalSalt)
 	if err != nil {
-		return fmt.Errorf("egress: SRTCP keys: %w", err)
+		return err
 	}
-	open, err := newIncomingRTCP(k)
+	openRTCP, err := newRTCPCipher(k.Profile, k.RemoteKey, k.RemoteSalt)
 	if err != nil {
 		return err
 	}
@@ -100,7 +99,7 @@ func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
 		if err := v.plane.add(v); err != nil {
 			return err
 		}
-		v.seal, v.sealRTCP, v.open, v.addr = seal, sealRTCP, open, addr
+		v.seal, v.sealRTCP, v.open.cipher, v.addr = seal, sealRTCP, openRTCP, addr
 		v.began = time.Now()
 		v.repair.start(v.began)
 		for _, s := range v.streams {
@@ -142,7 +141,7 @@ func (v *Viewer) Stop() {
 	for _, s := range v.streams {
 		s.release()
 	}
-	v.seal, v.sealRTCP, v.open = nil, nil, nil
+	v.seal, v.sealRTCP, v.open = nil, nil, incomingRTCP{}
 	v.plane.remove(v)
 }
 
@@ -187,39 +186,22 @@ func (v *Viewer) streamOf(ssrc uint32) *Stream {
 // bye tells the viewer that the started streams have ended (RFC 3550 section
 // 6.6). Called with v.mu held.
 func (v *Viewer) bye() {
-	var sources []uint32
+	var (
+		first *Stream
+		ended []uint32
+	)
 	for _, s := range v.streams {
 		if s.sent {
-			sources = append(sources, s.ssrc)
+			ended = append(ended, s.ssrc)
+			first = s
 		}
 	}
-	if len(sources) == 0 {
+	if first == nil {
 		return
 	}
-	v.sendRTCP(
-		&rtcp.ReceiverReport{SSRC: sources[0]}, // a compound packet begins with a report
-		v.description(sources[0]),
-		&rtcp.Goodbye{Sources: sources},
+	first.sendRTCP(
+		&rtcp.ReceiverReport{SSRC: first.ssrc}, // a compound packet begins with a report
+		first.description(),
+		&rtcp.Goodbye{Sources: ended},
 	)
-}
-
-// description is the SDES packet of an SSRC (RFC 3550 section 6.5).
-func (v *Viewer) description(ssrc uint32) *rtcp.SourceDescription {
-	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: ssrc,
-		Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: v.cname}},
-	}}}
-}
-
-// sendRTCP seals and sends a compound packet. Called with v.mu held, keys set.
-func (v *Viewer) sendRTCP(packets ...rtcp.Packet) {
-	raw, err := rtcp.Marshal(packets)
-	if err == nil {
-		raw, err = v.sealRTCP.EncryptRTCP(nil, raw, nil)
-	}
-	if err != nil { // a CNAME of over 255 bytes, or 2^31 reports
-		v.plane.failed.Add(1)
-		return
-	}
-	v.plane.write(raw, v.addr)
 }

@@ -318,7 +318,7 @@ func BenchmarkWrite(b *testing.B) {
 // TestViewerMemory holds what a viewer costs who is live, has reported, and
 // was answered a NACK.
 func TestViewerMemory(t *testing.T) {
-	const viewers, limit = 300, 9 << 10
+	const viewers, limit = 300, 6 << 10
 	for _, tc := range profiles {
 		t.Run(tc.name, func(t *testing.T) {
 			far := newFarEnd(t, tc.profile)
