@@ -27,7 +27,7 @@ type Config struct {
 	File      string       `name:"config" placeholder:"FILE" file:"no" help:"YAML file with the settings of this table. Flags win over environment variables, those over the file."`
 
 	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`
-	Open          bool   `name:"open" help:"Allow --http off loopback with no authentication configured."`
+	Open          bool   `name:"open" default:"false" help:"Allow --http off loopback with no authentication configured."`
 
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
 	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`

@@ -31,7 +31,8 @@ func newStats() *stats {
 	}, []string{"method", "route", "status"})}
 }
 
-// observe counts one request. Methods are as foreign as anything else in it.
+// observe counts one request. A method is foreign text: only known ones
+// become labels.
 func (s *stats) observe(method, route string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -41,46 +42,97 @@ func (s *stats) observe(method, route string, status int, took time.Duration) {
 	s.requests.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// metric is one line of /metrics whose value is read on demand.
+// snapshot is what one scrape reads, once for all metrics.
+type snapshot struct {
+	ready         bool
+	rooms         sfu.Stats
+	sessions      session.Stats
+	panics        uint64
+	refusedTokens uint64
+}
+
+func (g *Gateway) snapshot() *snapshot {
+	return &snapshot{
+		ready:         g.ready.Load(),
+		rooms:         g.rooms.Stats(),
+		sessions:      g.sessions.Stats(),
+		panics:        g.stats.panics.Load(),
+		refusedTokens: g.stats.refusedTokens.Load(),
+	}
+}
+
+// emit gives one series its value.
+type emit func(value float64, labels ...string)
+
+// metric is one name of /metrics; its name and labels are an interface to
+// dashboards.
 type metric struct {
 	name, help string
-	labels     prometheus.Labels
 	kind       prometheus.ValueType
-	value      func(*snapshot) float64
+	labels     []string
+	read       func(s *snapshot, out emit)
 }
 
-// snapshot is read once for all metrics of a scrape.
-type snapshot struct {
-	g                   *Gateway
-	rooms               sfu.Stats
-	publishers, viewers int
+func gauge(name, help string, read func(*snapshot) float64) metric {
+	return metric{name, help, prometheus.GaugeValue, nil, func(s *snapshot, out emit) { out(read(s)) }}
 }
 
-// Metrics are built once; the names are an interface to dashboards.
+func counter(name, help string, read func(*snapshot) uint64) metric {
+	return metric{name, help, prometheus.CounterValue, nil, func(s *snapshot, out emit) { out(float64(read(s))) }}
+}
+
+// metrics is every metric that is read from other packages.
 func metrics() []metric {
-	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
-	role := func(r session.Role) prometheus.Labels { return prometheus.Labels{"role": string(r)} }
 	return []metric{
-		{"sluice_ready", "1 while new sessions are welcome.", nil, gauge, func(s *snapshot) float64 {
-			if s.g.ready.Load() {
+		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
+			if s.ready {
 				return 1
 			}
 			return 0
+		}),
+		gauge("sluice_rooms", "Rooms on this node.", func(s *snapshot) float64 { return float64(s.rooms.Rooms) }),
+		gauge("sluice_publications", "Publications with a publisher.", func(s *snapshot) float64 { return float64(s.rooms.Publications) }),
+		gauge("sluice_subscriptions", "Viewers subscribed.", func(s *snapshot) float64 { return float64(s.rooms.Subscriptions) }),
+		counter("sluice_unplayable_total", "Tracks that a viewer could not be given, for want of the codec.", func(s *snapshot) uint64 { return s.rooms.Unplayable }),
+		{"sluice_sessions", "Living sessions, by role and state.", prometheus.GaugeValue, []string{"role", "state"}, func(s *snapshot, out emit) {
+			for role, states := range s.sessions.Sessions {
+				for state, n := range states {
+					out(float64(n), string(role), state)
+				}
+			}
 		}},
-		{"sluice_rooms", "Rooms on this node.", nil, gauge, func(s *snapshot) float64 { return float64(s.rooms.Rooms) }},
-		{"sluice_publications", "Publications with a publisher.", nil, gauge, func(s *snapshot) float64 { return float64(s.rooms.Publications) }},
-		{"sluice_subscriptions", "Viewers subscribed.", nil, gauge, func(s *snapshot) float64 { return float64(s.rooms.Subscriptions) }},
-		{"sluice_sessions", "Living sessions.", role(session.RolePublisher), gauge, func(s *snapshot) float64 { return float64(s.publishers) }},
-		{"sluice_sessions", "Living sessions.", role(session.RoleViewer), gauge, func(s *snapshot) float64 { return float64(s.viewers) }},
-		{"sluice_rtp_packets_total", "RTP packets, first transmissions.", prometheus.Labels{"dir": "in"}, counter, func(s *snapshot) float64 { return float64(s.rooms.Packets) }},
-		{"sluice_rtp_bytes_total", "RTP payload bytes, first transmissions.", prometheus.Labels{"dir": "in"}, counter, func(s *snapshot) float64 { return float64(s.rooms.Bytes) }},
-		{"sluice_rtp_lost_total", "Packets of publishers that never came.", nil, counter, func(s *snapshot) float64 { return float64(s.rooms.Lost) }},
-		{"sluice_rtp_duplicates_total", "Packets of publishers that came twice.", nil, counter, func(s *snapshot) float64 { return float64(s.rooms.Duplicates) }},
-		{"sluice_rtp_recovered_total", "Packets that came because they were asked for.", nil, counter, func(s *snapshot) float64 { return float64(s.rooms.Recovered) }},
-		{"sluice_nack_total", "Sequence numbers asked for.", prometheus.Labels{"dir": "out"}, counter, func(s *snapshot) float64 { return float64(s.rooms.NACKs) }},
-		{"sluice_keyframe_requests_total", "Keyframe requests sent to publishers.", nil, counter, func(s *snapshot) float64 { return float64(s.rooms.PLIs) }},
-		{"sluice_http_panics_total", "Handlers that panicked: each is a bug.", nil, counter, func(s *snapshot) float64 { return float64(s.g.stats.panics.Load()) }},
-		{"sluice_auth_refused_total", "Requests with a token that is not known.", nil, counter, func(s *snapshot) float64 { return float64(s.g.stats.refusedTokens.Load()) }},
+		{"sluice_session_end_total", "Sessions that ended, by role and cause.", prometheus.CounterValue, []string{"role", "cause"}, func(s *snapshot, out emit) {
+			for role, causes := range s.sessions.Ended {
+				for cause, n := range causes {
+					out(float64(n), string(role), string(cause))
+				}
+			}
+		}},
+		{"sluice_viewer_handshakes_total", "DTLS handshakes of viewers, by result.", prometheus.CounterValue, []string{"result"}, func(s *snapshot, out emit) {
+			out(float64(s.sessions.Handshakes.Done), "done")
+			out(float64(s.sessions.Handshakes.Failed), "failed")
+		}},
+		gauge("sluice_viewer_handshakes", "DTLS handshakes of viewers under way.", func(s *snapshot) float64 { return float64(s.sessions.Handshakes.UnderWay) }),
+		{"sluice_ice_checks_total", "Connectivity checks of viewers, by verdict.", prometheus.CounterValue, []string{"verdict"}, func(s *snapshot, out emit) {
+			for verdict, n := range s.sessions.Checks {
+				out(float64(n), verdict)
+			}
+		}},
+		{"sluice_datagrams_dropped_total", "Datagrams that were thrown away, by reason.", prometheus.CounterValue, []string{"reason"}, func(s *snapshot, out emit) {
+			for reason, n := range s.sessions.Drops {
+				out(float64(n), reason)
+			}
+		}},
+		counter("sluice_rtp_in_packets_total", "RTP packets of publishers.", func(s *snapshot) uint64 { return s.rooms.Packets }),
+		counter("sluice_rtp_in_bytes_total", "Payload bytes of publishers.", func(s *snapshot) uint64 { return s.rooms.Bytes }),
+		counter("sluice_rtp_in_lost_total", "Packets of publishers that never came.", func(s *snapshot) uint64 { return s.rooms.Lost }),
+		counter("sluice_rtp_in_duplicates_total", "Packets of publishers that came twice.", func(s *snapshot) uint64 { return s.rooms.Duplicates }),
+		counter("sluice_rtp_in_malformed_total", "Datagrams of publishers that are no RTP packets.", func(s *snapshot) uint64 { return s.rooms.Malformed }),
+		counter("sluice_nack_total", "Sequence numbers that publishers were asked for again.", func(s *snapshot) uint64 { return s.rooms.NACKs }),
+		counter("sluice_nack_recovered_total", "Of those, how many came.", func(s *snapshot) uint64 { return s.rooms.Recovered }),
+		counter("sluice_keyframe_requests_total", "Keyframe requests sent to publishers.", func(s *snapshot) uint64 { return s.rooms.PLIs }),
+		counter("sluice_http_panics_total", "Handlers that panicked: each is a bug.", func(s *snapshot) uint64 { return s.panics }),
+		counter("sluice_auth_refused_total", "Requests with a token that is not known.", func(s *snapshot) uint64 { return s.refusedTokens }),
 	}
 }
 
@@ -94,28 +146,29 @@ type collector struct {
 func newCollector(g *Gateway) *collector {
 	c := &collector{g: g, metrics: metrics()}
 	for _, m := range c.metrics {
-		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, nil, m.labels))
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, m.labels, nil))
 	}
 	return c
 }
 
+// Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d
 	}
 }
 
+// Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := &snapshot{g: c.g, rooms: c.g.rooms.Stats()}
-	for _, living := range c.g.sessions.List() {
-		if living.Info().Role == session.RolePublisher {
-			s.publishers++
-		} else {
-			s.viewers++
-		}
-	}
+	s := c.g.snapshot()
 	for i, m := range c.metrics {
-		ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.value(s))
+		m.read(s, func(value float64, labels ...string) {
+			out, err := prometheus.NewConstMetric(c.descs[i], m.kind, value, labels...)
+			if err != nil {
+				out = prometheus.NewInvalidMetric(c.descs[i], err)
+			}
+			ch <- out
+		})
 	}
 }
 
@@ -129,7 +182,9 @@ func (g *Gateway) metricsHandler() http.Handler {
 	registry.MustRegister(newCollector(g), g.stats.requests, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+		EnableOpenMetrics: true,
+		ErrorHandling:     promhttp.ContinueOnError,
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 	})
 }
 

@@ -94,12 +94,23 @@ func fromValues(values map[string]string) (Config, error) {
 	return cfg, nil
 }
 
-// resolved is what kong wants of a resolver: nil when there is no value.
+// resolved is what kong wants of a resolver: nil when there is no value. Kong
+// would read the empty text as a list of one empty item.
 func resolved(values map[string]string, name string) any {
-	if text, ok := values[name]; ok {
-		return text
+	text, ok := values[name]
+	if !ok || text == "" && isList(name) {
+		return nil
 	}
-	return nil
+	return text
+}
+
+func isList(name string) bool {
+	for _, o := range options() {
+		if o.name == name {
+			return reflect.TypeFor[Config]().FieldByIndex(o.index).Type.Kind() == reflect.Slice
+		}
+	}
+	return false
 }
 
 // Sample is a configuration file with every setting commented out.

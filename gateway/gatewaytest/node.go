@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluicemedia/sluice/gateway"
+	"github.com/sluicemedia/sluice/sfu"
 )
 
 // Node is a node that runs in this process.
@@ -94,3 +95,6 @@ func OpenAPI(t testing.TB) []byte {
 	}
 	return text
 }
+
+// Waiting is the settings of a room that viewers may enter before a publisher.
+func Waiting() sfu.Settings { return sfu.Settings{Wait: true} }

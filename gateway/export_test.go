@@ -1,0 +1,33 @@
+package gateway
+
+import "time"
+
+// Routes lists "METHOD /path" of every route.
+func (g *Gateway) Routes() []string {
+	var list []string
+	for _, r := range g.routes() {
+		list = append(list, r.method+" "+r.path)
+	}
+	return list
+}
+
+// ProblemNames lists the problem types.
+func ProblemNames() []string {
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// ParseFile reads the text of a configuration file.
+func ParseFile(text []byte) (map[string]string, error) { return parseFile("test.yaml", text) }
+
+// FromValues makes a configuration of texts.
+var FromValues = fromValues
+
+// StopTime bounds the end of HTTP.
+const StopTime = stopTime
+
+// Settle is how long files must be left alone.
+const Settle time.Duration = settle
