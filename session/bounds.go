@@ -43,6 +43,9 @@ func scanOffer(body []byte) (string, error) {
 	out.Grow(len(body))
 	var count sectionCount
 	for number, line := range lines(string(body)) {
+		if len(line) > maxLine {
+			return "", refuse(ProblemTooComplex, "line %d is longer than %d bytes", number, maxLine)
+		}
 		if err := checkLine(number, line, malformed); err != nil {
 			return "", err
 		}
@@ -111,9 +114,6 @@ func lines(text string) func(yield func(int, string) bool) {
 
 // checkLine checks the form "<letter>=<value>"; fail makes the error.
 func checkLine(number int, line string, fail func(string, ...any) error) error {
-	if len(line) > maxLine {
-		return fail("line %d is longer than %d bytes", number, maxLine)
-	}
 	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
 		return fail("line %d (%.40q) is not of the form \"a=...\"", number, line)
 	}

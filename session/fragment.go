@@ -31,6 +31,9 @@ func ParseFragment(body []byte) (*Fragment, error) {
 	}
 	var r fragmentReader
 	for number, line := range lines(string(body)) {
+		if len(line) > maxLine {
+			return nil, fail("line %d is longer than %d bytes", number, maxLine)
+		}
 		if err := checkLine(number, line, fail); err != nil {
 			return nil, err
 		}
