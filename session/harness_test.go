@@ -62,7 +62,6 @@ type viewerOptions struct {
 	offer     func(sdp string) string // changes the offer that the table sees
 	answer    func(sdp string) string // changes the answer that the viewer sees
 	connected func()                  // runs inside the callback
-	v6        bool
 }
 
 // view opens a session for a new PeerConnection and lets it connect.
@@ -137,9 +136,6 @@ func newPeer(t *testing.T, o viewerOptions) *webrtc.PeerConnection {
 	set.SetIncludeLoopbackCandidate(true)
 	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	if o.v6 {
-		set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP6})
-	}
 	set.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	set.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	if o.profiles != nil {

@@ -63,45 +63,69 @@ func fingerprint(c tls.Certificate) string {
 	return strings.Join(pairs, ":")
 }
 
-// openRaw opens a session; nothing is sent yet.
-func openRaw(t *testing.T, table *session.Table) *raw {
+const rawUFrag = "rawviewer"
+
+// rawOfferText is the offer of all raw viewers.
+func rawOfferText(t *testing.T) []byte {
 	t.Helper()
 	cert, err := rawCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return fmt.Appendf(nil, rawOffer, "active", fingerprint(cert), rawUFrag, "0123456789abcdef01234567")
+}
+
+// openRaw opens a session; nothing is sent yet.
+func openRaw(t *testing.T, table *session.Table) *raw {
+	t.Helper()
+	o, err := session.ParseOffer(rawOfferText(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected, closed := make(chan *egress.Viewer, 1), make(chan session.Cause, 1)
+	s, err := table.OpenViewer(o, session.ViewerSetup{
+		Connected: func(v *egress.Viewer, _ []session.ViewerSection) { connected <- v },
+		Closed:    func(c session.Cause) { closed <- c },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRaw(t, table, s)
+	r.connected, r.closed = connected, closed
+	return r
+}
+
+// newRaw is a raw viewer for a session that was opened.
+func newRaw(t *testing.T, table *session.Table, s *session.Session) *raw {
+	t.Helper()
+	cert, err := rawCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := string(s.Answer())
 	r := &raw{
-		t: t, cert: cert, ufrag: "rawviewer", pwd: "0123456789abcdef01234567",
-		to:        net.UDPAddrFromAddrPort(table.MediaAddr()),
-		connected: make(chan *egress.Viewer, 1), closed: make(chan session.Cause, 1),
+		t: t, cert: cert, session: s, ufrag: rawUFrag,
+		to:     net.UDPAddrFromAddrPort(table.MediaAddr()),
+		server: attribute(answer, "ice-ufrag"), serverPwd: attribute(answer, "ice-pwd"),
 		responses: make(chan *stun.Message, 64), media: make(chan netip.AddrPort, 64),
 	}
-	o, err := session.ParseOffer(fmt.Appendf(nil, rawOffer, "active", fingerprint(cert), r.ufrag, r.pwd))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.session, err = table.OpenViewer(o, session.ViewerSetup{
-		Connected: func(v *egress.Viewer, _ []session.ViewerSection) { r.connected <- v },
-		Closed:    func(c session.Cause) { r.closed <- c },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := string(r.session.Answer())
-	r.server, r.serverPwd = attribute(answer, "ice-ufrag"), attribute(answer, "ice-pwd")
 	r.pipe = &rawPipe{r: r, in: make(chan []byte, 32), deadline: make(chan struct{})}
-	t.Cleanup(func() {
-		if r.dtls != nil {
-			_ = r.dtls.Close()
-		}
-		_ = r.pipe.Close()
-		if r.sock != nil {
-			_ = r.sock.Close()
-		}
-		r.readers.Wait()
-	})
+	t.Cleanup(r.shut)
 	r.rebind()
 	return r
+}
+
+// shut ends whatever the viewer runs, without a word.
+func (r *raw) shut() {
+	r.pipe.silence()
+	if r.dtls != nil {
+		_ = r.dtls.Close()
+	}
+	_ = r.pipe.Close()
+	if r.sock != nil {
+		_ = r.sock.Close()
+	}
+	r.readers.Wait()
 }
 
 // attribute is the value of the first a= line of a name.
@@ -384,4 +408,14 @@ func priority() stun.Setter {
 
 func tieBreaker(a stun.AttrType) stun.Setter {
 	return stun.RawAttribute{Type: a, Value: binary.BigEndian.AppendUint64(nil, 7)}
+}
+
+// bindRaw feeds the viewer's video.
+func bindRaw(t *testing.T, v *egress.Viewer, src *source) {
+	t.Helper()
+	s := v.Stream("video")
+	if s == nil {
+		t.Fatal("no video stream")
+	}
+	s.Bind(src, egress.Format{PayloadType: 96, ClockRate: 90000, NACK: true}, nil)
 }
