@@ -29,7 +29,7 @@ var (
 
 func newRooms(t *testing.T, cfg Config) *Rooms {
 	t.Helper()
-	rs := NewRooms(cfg, slog.New(slog.DiscardHandler))
+	rs := NewRooms(cfg, nopLog())
 	t.Cleanup(rs.Close)
 	return rs
 }
@@ -217,3 +217,5 @@ func wantErr(t *testing.T, what string, got, want error) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
+
+func nopLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -24,7 +24,7 @@ type missing struct {
 	seq   uint64
 	since time.Time
 	due   time.Time // to be asked for, or given up
-	asked time.Time
+	asked time.Time // for the first time
 	tries int
 }
 
@@ -68,7 +68,7 @@ func (l *losses) arrived(seq uint64, now time.Time) (urgent, outage bool) {
 		if before >= m.seq+reorderPackets {
 			break // this and those below were seen to last time
 		}
-		if seq-m.seq >= reorderPackets {
+		if m.tries == 0 && seq-m.seq >= reorderPackets {
 			m.due = now
 			urgent = true
 		}
@@ -84,24 +84,28 @@ func (l *losses) arrived(seq uint64, now time.Time) (urgent, outage bool) {
 func (l *losses) found(seq uint64, now time.Time) {
 	i := sort.Search(len(l.list), func(i int) bool { return l.list[i].seq >= seq })
 	if i == len(l.list) || l.list[i].seq != seq {
+		if l.lost > 0 {
+			l.lost-- // it had been given up
+		}
 		return
 	}
 	if m := l.list[i]; m.tries > 0 {
 		l.recovered++
-		if m.tries == 1 { // else it is unknown which request it answers
-			l.measure(now.Sub(m.asked))
-		}
+		l.measure(now.Sub(m.asked), m.tries > 1)
 	}
 	l.list = append(l.list[:i], l.list[i+1:]...)
 }
 
-// measure follows the round trip up at once and down slowly: an estimate that
-// is too low asks twice for everything.
-func (l *losses) measure(d time.Duration) {
-	if d > l.trip {
+// measure takes the time from the first request to the packet. It follows the
+// round trip up at once and down slowly: an estimate that is too low asks twice
+// for everything. When there were several requests it is unknown which one was
+// answered; still it must count, or an estimate that is too low stays so.
+func (l *losses) measure(d time.Duration, ambiguous bool) {
+	switch {
+	case l.trip == 0, !ambiguous && d > l.trip:
 		l.trip = d
-	} else {
-		l.trip -= (l.trip - d) / 8
+	case !ambiguous || d > l.trip:
+		l.trip += (d - l.trip) / 8
 	}
 }
 
@@ -114,7 +118,9 @@ func (l *losses) sweep(now time.Time, ask []uint16) []uint16 {
 			continue
 		}
 		if l.asks && !m.due.After(now) {
-			m.asked = now
+			if m.tries == 0 {
+				m.asked = now
+			}
 			m.due = now.Add(l.patience(m.tries))
 			m.tries++
 			l.asked++
