@@ -76,7 +76,8 @@ func newETag() string { return `"` + strings.ToLower(rand.Text()) + `"` }
 // ID is "node.secret", the last element of the session URL.
 func (s *Session) ID() string { return s.id }
 
-// Answer is the SDP answer of the POST.
+// Answer is the SDP answer of the POST; nil once the session is live, when it
+// has long been sent.
 func (s *Session) Answer() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -117,6 +117,9 @@ func newRaw(t *testing.T, table *session.Table, s *session.Session) *raw {
 
 // shut ends whatever the viewer runs, without a word.
 func (r *raw) shut() {
+	if r.pipe == nil {
+		return // vanished
+	}
 	r.pipe.silence()
 	if r.dtls != nil {
 		_ = r.dtls.Close()
