@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
@@ -24,7 +25,7 @@ type camera struct {
 
 func newCamera(bitrate, gop int) *camera {
 	perGOP := bitrate / 8 * gop / 30
-	key := perGOP / 10
+	key := min(perGOP/10, bitrate/8*2/5) // longer ones come at no lower rate
 	return &camera{
 		track: newTrack(90000), seq: base, gop: gop,
 		key: key, other: (perGOP - key) / (gop - 1), started: time.Now(),
@@ -80,6 +81,7 @@ type link struct {
 	longest time.Duration // wait
 	dropped int
 	pending []arrival // to be reported
+	missing []uint16  // to be asked for
 }
 
 const oneWay = 20 * time.Millisecond
@@ -95,6 +97,7 @@ func newLink(far *farEnd, rate float64, queue time.Duration) *link {
 		l.longest = max(l.longest, wait)
 		if wait > l.queue {
 			l.dropped++
+			l.missing = append(l.missing, p.SequenceNumber)
 			return
 		}
 		if l.rate > 0 {
@@ -137,6 +140,20 @@ func (l *link) feedback(clock time.Time) []byte {
 	return l.far.seal(pionFeedback(first, reference, arrivals))
 }
 
+// nack asks for what the queue dropped; it returns nil when nothing was.
+func (l *link) nack() []byte {
+	l.far.mu.Lock()
+	missing := l.missing
+	l.missing = nil
+	l.far.mu.Unlock()
+	if len(missing) == 0 {
+		return nil
+	}
+	return l.far.seal(&rtcp.TransportLayerNack{
+		SenderSSRC: 1, MediaSSRC: videoSSRC, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
+	})
+}
+
 // joining binds a backlog to a viewer behind a link, keeps the camera running
 // for a time, and returns when the stream was live, if it was.
 func joining(t *testing.T, v *Viewer, l *link, cam *camera, f Format, length, watch time.Duration) (live time.Duration) {
@@ -158,7 +175,10 @@ func joining(t *testing.T, v *Viewer, l *link, cam *camera, f Format, length, wa
 		}
 		if now.Sub(report) >= 100*time.Millisecond {
 			report = now
-			if b := l.feedback(clock); b != nil {
+			for _, b := range [][]byte{l.feedback(clock), l.nack()} {
+				if b == nil {
+					continue
+				}
 				time.AfterFunc(oneWay, func() {
 					if err := v.HandleRTCP(b); err != nil {
 						t.Errorf("feedback refused: %v", err)
@@ -199,6 +219,29 @@ func TestCatchupOnSlowLink(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Without transport-wide feedback, NACKs are all there is to tell of a queue
+// that overflows. They come late: there is loss, but it stops and is repaired.
+func TestCatchupBlindOnSlowLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plane, v, far := start(t, gcm, defaultStreams())
+		l := newLink(far, 3e6, 300*time.Millisecond)
+		cam := newCamera(1.5e6, 300)
+		live := joining(t, v, l, cam, plainFormat, 3*time.Second, 12*time.Second)
+		t.Logf("live after %v, %d dropped of %d", live, l.dropped, len(l.came))
+		if live < 2*time.Second { // zero: never
+			t.Errorf("live after %v, want slower than what such a link carries", live)
+		}
+		came := map[uint16]bool{}
+		for _, a := range l.came {
+			came[a.packet.SequenceNumber] = true
+		}
+		if n := int(v.Stats().Packets); len(came) < n-1 || l.dropped > n/5 {
+			t.Errorf("got %d of %d packets and %d dropped, want all, and not many dropped", len(came), n, l.dropped)
+		}
+		_ = plane.Close()
+	})
 }
 
 func TestCatchupOnGoodLink(t *testing.T) {

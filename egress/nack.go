@@ -55,16 +55,25 @@ func (r *repairBudget) spend(bytes int, now time.Time) bool {
 	return true
 }
 
-// answers counts the retransmissions of recent packets, by index.
-type answers [256]struct {
-	index uint32 // low bits
-	at    uint32 // ms since the viewer began
-	count uint8
+// answers counts the retransmissions of recent packets, by index. A stream has
+// one only while packets are lost: it is most of what a stream weighs.
+type answers struct {
+	last    time.Duration // when something was asked for, since the viewer began
+	entries [256]struct {
+		index uint32 // low bits
+		at    uint32 // ms since the viewer began
+		count uint8
+	}
 }
+
+// keepAnswers is how long after the last NACK a stream keeps its answers: far
+// longer than a packet is asked for.
+const keepAnswers = 10 * time.Second
 
 // allow tells whether a packet may be sent again, and counts it.
 func (a *answers) allow(index uint64, at, gap time.Duration) bool {
-	e := &a[index%uint64(len(a))]
+	a.last = at
+	e := &a.entries[index%uint64(len(a.entries))]
 	ms := uint32(at.Milliseconds())
 	if e.count == 0 || e.index != uint32(index) {
 		e.index, e.at, e.count = uint32(index), ms, 1

@@ -148,6 +148,13 @@ func TestNACKLimits(t *testing.T) {
 		if got := far.takeRTP(videoRTX); len(got) != 1 {
 			t.Errorf("got %d answers within half a round trip, want 1", len(got))
 		}
+		// The table of answers goes when nobody has asked for a while.
+		time.Sleep(keepAnswers + 3*time.Second)
+		v.mu.Lock()
+		if v.Stream("video").answers != nil {
+			t.Error("the answers are kept for ever")
+		}
+		v.mu.Unlock()
 		_ = v.plane.Close()
 	})
 }

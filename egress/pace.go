@@ -9,8 +9,8 @@ const (
 	startRate     = 4e6  // bit/s, at least
 	startFactor   = 2.5  // of the media rate, at least
 	floorFactor   = 1.1  // of the media rate: slower, and it never ends
-	growFast      = 2    // per report, in slow start
-	growSlow      = 1.08 // per report, after a cut
+	growFast      = 1.5  // per report, in slow start
+	growSlow      = 1.08 // per report, or four blindIntervals, after a cut
 	growBlind     = 1.15 // per blindInterval, without reports
 	cutFactor     = 0.8  // of the acknowledged rate
 	blindInterval = 100 * time.Millisecond
@@ -24,10 +24,10 @@ const (
 // rateControl decides how fast one catch-up sends. It is a pure state machine:
 // it is told what happened and when, and reads no clock.
 //
-// With transport-wide feedback it is a slow start: the rate doubles with each
+// With transport-wide feedback it is a slow start: the rate grows by half with each
 // report that tells of packets sent since the last change, as long as no queue
 // builds up; a queue or loss cuts it below what came through. Without feedback
-// it grows slowly and halves on NACKs.
+// it grows with time and halves on NACKs.
 type rateControl struct {
 	rate    float64 // bit/s
 	media   float64 // bit/s of the source, the unit of the floor
@@ -78,9 +78,11 @@ func (c *rateControl) observe(r linkReport, now time.Time) {
 // tick lets the rate grow where no report comes.
 func (c *rateControl) tick(now time.Time) {
 	switch {
-	case c.reports || c.cut:
+	case c.reports:
 	case !c.blind && now.Sub(c.began) < blindAfter:
-	case now.Sub(c.changed) >= blindInterval:
+	case c.cut && now.Sub(c.changed) >= 4*blindInterval:
+		c.set(c.rate*growSlow, now)
+	case !c.cut && now.Sub(c.changed) >= blindInterval:
 		c.set(c.rate*growBlind, now)
 	}
 }

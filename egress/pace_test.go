@@ -27,8 +27,8 @@ func TestRateControl(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"slow start", []step{{100, clean(50), 8e6}, {200, clean(150), 16e6}}},
-		{"no growth on packets sent before the last change", []step{{100, clean(50), 8e6}, {110, clean(60), 8e6}, {120, clean(100), 8e6}, {220, clean(101), 16e6}}},
+		{"slow start", []step{{100, clean(50), 6e6}, {200, clean(150), 9e6}}},
+		{"no growth on packets sent before the last change", []step{{100, clean(50), 6e6}, {110, clean(60), 6e6}, {120, clean(100), 6e6}, {220, clean(101), 9e6}}},
 		{"a queue that begins holds", []step{{100, with(clean(50), func(r *linkReport) { r.queued = 20 * time.Millisecond }), 4e6}}},
 		{"a queue cuts below what came through", []step{
 			{100, with(clean(50), func(r *linkReport) { r.queued = 41 * time.Millisecond }), 2.4e6},
@@ -44,7 +44,7 @@ func TestRateControl(t *testing.T) {
 			{100, with(clean(50), func(r *linkReport) { r.queued, r.acknowledged = time.Second, 1e5 }), floorFactor * media},
 		}},
 		{"a bad radio holds", []step{{100, with(clean(50), func(r *linkReport) { r.lost = 3 }), 4e6}}},
-		{"one lost of many is nothing", []step{{100, with(clean(50), func(r *linkReport) { r.lost = 1 }), 8e6}}},
+		{"one lost of many is nothing", []step{{100, with(clean(50), func(r *linkReport) { r.lost = 1 }), 6e6}}},
 		{"a flood cuts", []step{{100, with(clean(50), func(r *linkReport) { r.lost = 10 }), 2.4e6}}},
 		{"loss with a queue cuts", []step{
 			{100, with(clean(50), func(r *linkReport) { r.lost, r.queued = 3, 20*time.Millisecond }), 2.4e6},
@@ -84,9 +84,13 @@ func TestRateControlWithoutReports(t *testing.T) {
 		t.Errorf("blind for 450 ms: got %.0f bit/s, want %.0f", blind.rate, want)
 	}
 	blind.missing(epoch.Add(time.Second))
+	if half := 4e6 * growBlind * growBlind * growBlind * growBlind / 2; blind.rate < half-1 || blind.rate > half+1 {
+		t.Errorf("after NACKs: got %.0f bit/s, want half, %.0f", blind.rate, half)
+	}
 	after := blind.rate
-	if blind = run(blind, time.Second, 2*time.Second); after > 4e6 || blind.rate != after {
-		t.Errorf("after NACKs: got %.0f bit/s and then %.0f, want half and no growth", after, blind.rate)
+	blind.missing(epoch.Add(time.Second + blindInterval/2)) // the same queue, still
+	if blind = run(blind, time.Second, time.Second+4*blindInterval); blind.rate < after*growSlow-1 || blind.rate > after*growSlow+1 {
+		t.Errorf("400 ms after NACKs: got %.0f bit/s, want %.0f", blind.rate, after*growSlow)
 	}
 
 	quiet := run(newRateControl(1e6, false, epoch), 0, blindAfter-paceTick)

@@ -23,6 +23,9 @@ func (v *Viewer) report(now time.Time) {
 		s.past.forget(func(b *binding) bool {
 			return !b.ended.IsZero() && now.Sub(b.ended) > keepPast
 		})
+		if s.answers != nil && now.Sub(v.began)-s.answers.last > keepAnswers {
+			s.answers = nil
+		}
 		b := s.current
 		open := b != nil && b.open
 		v.mu.Unlock()

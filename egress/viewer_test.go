@@ -265,6 +265,50 @@ func TestPlaneClose(t *testing.T) {
 	}
 }
 
+// The plane on a real socket, towards one that opens with pion.
+func TestPlaneOnLoopback(t *testing.T) {
+	loopback := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	conn, err := net.ListenUDP("udp4", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	peer, err := net.ListenUDP("udp4", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	to, err := netip.ParseAddrPort(peer.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane := NewPlane(conn, discard)
+	defer plane.Close()
+	far := newFarEnd(t, gcm)
+	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
+	if err := v.Start(far.keys, to); err != nil {
+		t.Fatal(err)
+	}
+	src := newTrack(90000)
+	v.Stream("video").Bind(src, videoFormat, []*Packet{src.key(base, 0, "k"), src.packet(base+1, 0, "d")})
+	if err := peer.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, bufferSize)
+	for range 3 { // sender report, two packets
+		n, err := peer.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := far.WriteToUDPAddrPort(buf[:n], to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := far.takeRTP(videoSSRC); payloads(got) != "k d" {
+		t.Errorf("got packets %q", payloads(got))
+	}
+}
+
 // nowhere is a PacketWriter that takes everything.
 type nowhere struct{}
 
@@ -315,8 +359,8 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// TestViewerMemory holds what a viewer costs who is live, has reported, and
-// was answered a NACK.
+// TestViewerMemory holds what a viewer costs who has caught up, is live and has
+// reported.
 func TestViewerMemory(t *testing.T) {
 	const viewers, limit = 300, 6 << 10
 	for _, tc := range profiles {
