@@ -40,7 +40,7 @@ func pageHeader(cfg Config) http.Header {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), "+
 		"autoplay=(self), fullscreen=(self), picture-in-picture=(self), "+
-		"geolocation=(), midi=(), payment=(), usb=(), serial=(), bluetooth=(), hid=()")
+		"geolocation=(), midi=(), payment=(), usb=(), serial=(), hid=()")
 	if len(cfg.FrameAncestors) == 0 {
 		h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
 	}

@@ -165,6 +165,7 @@ export class Connection extends EventTarget {
         onChange: () => note(facts, 'transport', `ice ${pc.iceConnectionState}, connection ${pc.connectionState}`),
       });
       note(facts, 'lost', cause);
+      if (cause === 'ended') session.ended();
       return { words: wordsForLoss(cause, mediaAddresses(session.answer)), goodbye: cause === 'ended' && facts.connectedMs !== null };
     } catch (error) {
       return this.#judge(error);

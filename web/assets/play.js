@@ -252,6 +252,7 @@ function wireControls() {
   $('token-form').addEventListener('submit', (event) => {
     event.preventDefault();
     token.value = $('token').value;
+    $('token').value = '';
     player.start();
   });
   for (const name of ['pointermove', 'pointerdown', 'keydown', 'focusin']) document.addEventListener(name, wakeChrome);

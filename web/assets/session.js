@@ -45,6 +45,11 @@ export class Session {
     return response.text();
   }
 
+  /** The gateway has ended the session by itself: close() has nothing left to do. */
+  ended() {
+    this.#closed = true;
+  }
+
   /**
    * Ends the session, once. Safe while the page is going away: the request outlives it.
    * Nobody is told when it fails: the gateway notices the silence by itself.
