@@ -7,10 +7,6 @@ import (
 
 // Announce tells whoever started the node where it listens and how to use it.
 func (g *Gateway) Announce(w io.Writer) error {
-	scheme := "http"
-	if g.cfg.hasTLS() {
-		scheme = "https"
-	}
 	admin := "off"
 	if g.admin != nil {
 		admin = g.admin.Addr().String()
@@ -22,7 +18,7 @@ publish  %s/whip/demo  (page %[5]s/publish/demo)
 play     %[5]s/whep/demo  (page %[5]s/play/demo)
 OBS      Settings, Stream: Service WHIP, Server %[5]s/whip/demo, Bearer Token %[6]s
 ffmpeg   ffmpeg -re -i FILE -c:v libx264 -profile:v baseline -bf 0 -g 60 -pix_fmt yuv420p -c:a libopus -ar 48000 -ac 2 -f whip -authorization %[6]s %[5]s/whip/demo
-`, scheme, g.http.Addr(), g.MediaAddr(), admin, g.url, g.tokenHint())
+`, g.scheme(), g.http.Addr(), g.MediaAddr(), admin, g.url, g.tokenHint())
 	return err
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,15 +125,12 @@ func (g *Gateway) baseURL() string {
 	if g.cfg.URL != "" {
 		return strings.TrimRight(g.cfg.URL, "/")
 	}
-	scheme, bound := "http", g.http.Addr().(*net.TCPAddr).AddrPort()
-	if g.cfg.hasTLS() {
-		scheme = "https"
-	}
 	host, _, _ := splitAddress(g.cfg.HTTP) // Check has seen it
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = g.reachableIP().String()
 	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(bound.Port())))
+	_, port, _ := net.SplitHostPort(g.http.Addr().String()) // the address of a TCP listener
+	return g.scheme() + "://" + net.JoinHostPort(host, port)
 }
 
 func (g *Gateway) reachableIP() netip.Addr {
@@ -164,6 +160,16 @@ func (g *Gateway) reachableIP() netip.Addr {
 
 // URL is the public base URL of the service, without a trailing slash.
 func (g *Gateway) URL() string { return g.url }
+
+// LocalURL is the base URL at which the node listens itself.
+func (g *Gateway) LocalURL() string { return g.scheme() + "://" + g.http.Addr().String() }
+
+func (g *Gateway) scheme() string {
+	if g.cfg.hasTLS() {
+		return "https"
+	}
+	return "http"
+}
 
 // AdminURL is the base URL of the --admin listener, "" without one.
 func (g *Gateway) AdminURL() string {

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/julienschmidt/httprouter"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/sfu"
 )
 
 // probeWHIP answers GET: this is a WHIP endpoint, and no more is said (RFC
@@ -43,10 +45,17 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	if err := g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity); err != nil {
+	err = g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sfu.ErrRoomNotFound):
+		// A room comes into being with its publisher: to whoever may play
+		// here, a room that is not there is one where nothing is on air yet.
+		return sfu.ErrNotLive
+	default:
 		return viewerError{err}
 	}
-	return nil
 }
 
 func (g *Gateway) getSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {

@@ -85,7 +85,7 @@ func start(t *testing.T, options ...func(*gateway.Config)) node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Client.Transport = &checker{t: t, router: router, next: n.Client.Transport, base: n.URL()}
+	n.Client.Transport = &checker{t: t, router: router, next: n.Client.Transport}
 	n.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return n
 }
@@ -93,7 +93,7 @@ func start(t *testing.T, options ...func(*gateway.Config)) node {
 // do sends a request; headers are pairs of name and value.
 func (n node) do(t *testing.T, method, path string, headers []string, body string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, n.URL()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, n.LocalURL()+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,6 @@ type checker struct {
 	t      *testing.T
 	router routers.Router
 	next   http.RoundTripper
-	base   string
 }
 
 func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
