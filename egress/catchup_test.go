@@ -291,12 +291,14 @@ func TestCatchupJumpsToKeyframe(t *testing.T) {
 		backlog[0].Key = true
 		s.Bind(src, videoFormat, backlog)
 		time.Sleep(paceTick) // some are out, in the middle of a frame or not
+		synctest.Wait()
 		k := frame(base+200, 100, "k")
 		k[0].Key = true
 		s.Write(k[0])
 		s.Write(k[1])
 		s.Write(backlog[150]) // late, and skipped
 		time.Sleep(time.Second)
+		synctest.Wait()
 		s.Write(src.packet(base+202, 101*3000, "live"))
 		got := far.takeRTP(videoSSRC)
 		inSequence(t, got)
@@ -337,6 +339,7 @@ func TestCatchupKeepsShortQueue(t *testing.T) {
 			}
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if got := far.takeRTP(videoSSRC); len(got) != want {
 			t.Errorf("got %d packets, want all %d", len(got), want)
 		}
@@ -354,6 +357,7 @@ func TestCatchupBeforeStart(t *testing.T) {
 		s.Bind(src, videoFormat, []*Packet{src.key(base, 0, "k")})
 		s.Write(src.packet(base+1, 3000, "d"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if got := far.take(); len(got) != 0 {
 			t.Fatalf("got %d datagrams before the keys", len(got))
 		}
@@ -407,17 +411,21 @@ func TestCatchupReplaced(t *testing.T) {
 		first, second := newCamera(8e6, 120), newTrack(90000)
 		s.Bind(first, videoFormat, first.backlog(3*time.Second))
 		time.Sleep(20 * time.Millisecond)
+		synctest.Wait() // the tick of this moment is over
 		far.take()
 		s.Bind(second, videoFormat, []*Packet{second.key(base, 0, "k")})
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if got := far.takeRTP(videoSSRC); payloads(got) != "k" {
 			t.Errorf("got %d packets, want only that of the new source", len(got))
 		}
 		s.Bind(first, videoFormat, newCamera(8e6, 120).backlog(3*time.Second))
 		time.Sleep(20 * time.Millisecond)
+		synctest.Wait() // the tick of this moment is over
 		s.Unbind(first)
 		far.take()
 		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
 		if got := far.takeRTP(videoSSRC); len(got) != 0 {
 			t.Errorf("got %d packets after Unbind", len(got))
 		}

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -83,7 +84,7 @@ func (f *farEnd) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if f.fail != nil {
 		return 0, f.fail
 	}
-	r := received{at: time.Now(), to: to, sealed: append([]byte(nil), b...)}
+	r := received{at: time.Now(), to: to, sealed: bytes.Clone(b)}
 	if b[1] >= 192 && b[1] < 224 {
 		plain, err := f.in.DecryptRTCP(nil, b, nil)
 		if err == nil {

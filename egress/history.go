@@ -1,5 +1,10 @@
 package egress
 
+import (
+	"encoding/binary"
+	"hash/maphash"
+)
+
 // segment is a run of packets of one binding whose outgoing index is their
 // incoming sequence number plus a constant. It ends where the next begins.
 type segment struct {
@@ -72,6 +77,15 @@ func (h *history) forget(old func(*binding) bool) {
 	}
 }
 
+// void ends retransmission from the bindings of a source.
+func (h *history) void(src Source) {
+	for _, s := range h.segments {
+		if s.from.source == src {
+			s.from.void = true
+		}
+	}
+}
+
 // windowSize is how many packets back a window remembers, in packets.
 const windowSize = 2048
 
@@ -105,4 +119,43 @@ func (w *window) take(index uint64) bool {
 // has tells whether an index not above high was taken, or is too old to tell.
 func (w *window) has(index uint64) bool {
 	return w.high-index >= windowSize || w.bits[index%windowSize/64]&(1<<(index%64)) != 0
+}
+
+// contents remembers what the last packets were, so that one is sealed a second
+// time under its index only if it is the same. A source that numbered its
+// packets anew must not be able to break the encryption.
+type contents struct {
+	seed    maphash.Seed
+	entries [contentsSize]struct{ index, sum uint32 }
+}
+
+// contentsSize is how many packets back an identical packet is sent again: five
+// seconds of audio, which alone comes without RTX from browsers.
+const contentsSize = 255 // and the seed: 2 KiB
+
+// note remembers the packet of an index.
+func (c *contents) note(p *Packet, index uint64) {
+	e := &c.entries[index%uint64(len(c.entries))]
+	e.index, e.sum = uint32(index), c.sum(p)
+}
+
+// match tells whether a packet is the one of an index; false also when that is
+// forgotten.
+func (c *contents) match(p *Packet, index uint64) bool {
+	e := &c.entries[index%uint64(len(c.entries))]
+	return e.index == uint32(index) && e.sum == c.sum(p)
+}
+
+// sum covers all that is written of a packet.
+func (c *contents) sum(p *Packet) uint32 {
+	var fixed [5]byte
+	binary.BigEndian.PutUint32(fixed[:], p.Timestamp)
+	if p.Marker {
+		fixed[4] = 1
+	}
+	sum := maphash.Bytes(c.seed, p.Payload) ^ maphash.Bytes(c.seed, fixed[:])*3
+	for i, e := range p.Extensions {
+		sum = sum*31 + maphash.Bytes(c.seed, e.Value) + uint64(e.Kind) + uint64(i)
+	}
+	return uint32(sum >> 32)
 }

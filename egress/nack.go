@@ -138,7 +138,7 @@ func (v *Viewer) find(media uint32, seq uint16) (lookup, bool) {
 		return lookup{}, false
 	}
 	from, in, ok := s.past.source(newest - age)
-	if !ok || !from.format.NACK && !s.rtx(from) {
+	if !ok || from.void || !from.format.NACK && !s.rtx(from) {
 		return lookup{}, false
 	}
 	return lookup{from: from, in: in, index: newest - age}, true
@@ -188,13 +188,17 @@ func (s *Stream) again(l lookup, p *Packet, now time.Time) {
 		}
 		return
 	}
+	rtx := s.rtx(l.from)
+	if !rtx && (s.contents == nil || !s.contents.match(p, l.index)) {
+		return
+	}
 	if !s.answers.allow(l.index, now.Sub(v.began), max(minAnswerGap, v.stats.RTT/2)) ||
 		!v.repair.spend(len(p.Payload), now) {
 		return
 	}
 	h := s.header(l.from, p, l.index)
 	var size int
-	if s.rtx(l.from) {
+	if rtx {
 		h.payloadType, h.ssrc = l.from.format.RTXPayloadType, s.rtxSSRC
 		size = s.retransmit(&h, p.Payload)
 	} else {

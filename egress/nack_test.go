@@ -252,6 +252,54 @@ func TestNACKAfterRebase(t *testing.T) {
 	}
 }
 
+// A source that gives another packet under an old number must not get it sealed
+// under the old index.
+func TestNACKOfChangedPacket(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*Packet)
+	}{
+		{"payload", func(p *Packet) { p.Payload = []byte("other") }},
+		{"timestamp", func(p *Packet) { p.Timestamp++ }},
+		{"marker", func(p *Packet) { p.Marker = true }},
+		{"extension added", func(p *Packet) { p.Extensions = []HeaderExtension{{ExtensionOrientation, []byte{1}}} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v, far, src, first := playing(t, plainFormat, 3)
+			changed := *src.Packet(base + 1)
+			tc.change(&changed)
+			src.mu.Lock()
+			src.ring[base+1] = &changed
+			src.mu.Unlock()
+			far.nack(v, videoSSRC, first+1)
+			if got := far.take(); len(got) != 0 {
+				t.Errorf("got %d datagrams, want none", len(got))
+			}
+			far.nack(v, videoSSRC, first+2)
+			if got := far.take(); len(got) != 1 {
+				t.Errorf("got %d datagrams for a packet that is unchanged, want 1", len(got))
+			}
+		})
+	}
+}
+
+// A source bound again may have begun anew: its numbers mean other packets.
+func TestNACKAfterSameSourceIsBoundAgain(t *testing.T) {
+	v, far, src, first := playing(t, videoFormat, 3)
+	s := v.Stream("video")
+	s.Bind(src, videoFormat, nil)
+	s.Write(src.key(base, 0, "anew"))
+	far.take()
+	far.nack(v, videoSSRC, first)
+	if got := far.take(); len(got) != 0 {
+		t.Errorf("got %d datagrams for a packet of before, want none", len(got))
+	}
+	far.nack(v, videoSSRC, first+3)
+	if got := far.takeRTP(videoRTX); len(got) != 1 || string(got[0].Payload[2:]) != "anew" {
+		t.Errorf("got %q, want the packet of now", payloads(got))
+	}
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	_, v, far := start(t, gcm, defaultStreams())
 	s := v.Stream("audio")

@@ -79,7 +79,7 @@ func TestProtectorAgreesWithPion(t *testing.T) {
 // pion open it.
 func sealAndOpen(t *testing.T, p protector, peer *srtp.Context, ssrc uint32, index uint64, extensions bool) {
 	t.Helper()
-	payload := []byte(fmt.Sprintf("payload of packet %d, and some more to cross AES blocks", index))
+	payload := fmt.Appendf(nil, "payload of packet %d, and some more to cross AES blocks", index)
 	ids := newExtensionIDs(map[ExtensionKind]uint8{ExtensionMID: 3, ExtensionTransportCC: 4})
 	h := header{payloadType: 111, marker: true, seq: uint16(index), timestamp: 42, ssrc: ssrc, ids: &ids}
 	if extensions {

@@ -113,6 +113,11 @@ func TestRTCPRefused(t *testing.T) {
 					t.Errorf("%s: got %d refused, want %d", bad.name, got, refused)
 				}
 			}
+			for n := range len(good) {
+				if err := v.HandleRTCP(good[:n]); err == nil {
+					t.Errorf("cut to %d bytes: got no error", n)
+				}
+			}
 			if err := v.HandleRTCP(good); err != nil {
 				t.Errorf("the good one after the bad: %v", err)
 			}

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"time"
 )
@@ -43,6 +44,9 @@ type binding struct {
 	offset uint32 // outgoing minus incoming timestamp
 	clock  clockSample
 	ended  time.Time // zero while bound
+	// void: the same source was bound again, and may have begun to number its
+	// packets anew. Nothing is sent again from here.
+	void bool
 }
 
 // clockSample is what Source.Clock said at some moment.
@@ -80,6 +84,7 @@ type Stream struct {
 	rtcpIndex       uint32 // SRTCP index of the last of them
 	lost            uint32 // of the last receiver report
 	answers         *answers
+	contents        *contents // where lost packets are sent again as they were
 }
 
 func newStream(v *Viewer, c StreamConfig) *Stream {
@@ -113,6 +118,7 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 		return
 	}
 	s.release()
+	s.past.void(src)
 	s.current = b
 	s.waitKey = s.kind == "video" && len(backlog) == 0
 	if len(backlog) > 0 {
@@ -273,6 +279,12 @@ func (s *Stream) send(p *Packet, index uint64, now time.Time) {
 	if s.catchup != nil && s.catchup.log != nil {
 		h.transportSeq, h.hasTransport = v.twcc, true
 		v.twcc++
+	}
+	if b.format.NACK && !s.rtx(b) {
+		if s.contents == nil {
+			s.contents = &contents{seed: maphash.MakeSeed()}
+		}
+		s.contents.note(p, index)
 	}
 	size := s.transmit(&h, p.Payload, index)
 	if h.hasTransport {
