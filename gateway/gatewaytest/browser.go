@@ -237,8 +237,8 @@ func (p *Page) WaitFrames(n int, limit time.Duration) Report {
 // Frame is one frame as it was presented.
 type Frame struct {
 	At        time.Time
-	Timestamp uint32 // RTP
-	Number    int    // read from the picture, -1 without a barcode
+	Presented int // frames presented until then: a page may be told of some only
+	Number    int // read from the picture, -1 without a barcode
 }
 
 // Frames returns the newest frames that were presented, at most some thousand.
@@ -251,7 +251,7 @@ func (p *Page) Frames() []Frame {
 	frames := make([]Frame, len(raw))
 	for i, f := range raw {
 		at := time.UnixMicro(int64((origin + f[0]) * 1000))
-		frames[i] = Frame{At: at, Timestamp: uint32(f[1]), Number: int(f[2])}
+		frames[i] = Frame{At: at, Presented: int(f[1]), Number: int(f[2])}
 	}
 	return frames
 }

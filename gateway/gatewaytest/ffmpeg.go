@@ -110,22 +110,24 @@ func barcodeFilter() string {
 	return strings.Join(filters, ",")
 }
 
-// line notes when a frame went by: showinfo writes one line for each.
-func (f *FFmpeg) line(line string) {
-	_, rest, found := strings.Cut(line, "] n:")
-	if !found || !strings.Contains(line, "showinfo") {
-		return
+// line notes when a frame went by: showinfo writes lines for each.
+func (f *FFmpeg) line(line string) (keep bool) {
+	if !strings.Contains(line, "showinfo") {
+		return true
 	}
 	now := time.Now()
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	_, rest, _ := strings.Cut(line, "] n:")
+	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, err := strconv.Atoi(number)
 	if err != nil {
-		return
+		return false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.sent) <= n {
 		f.sent = append(f.sent, now)
 	}
+	return false
 }
 
 // Sent returns when the encoder got a frame; the number may have lost the bits

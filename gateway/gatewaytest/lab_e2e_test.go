@@ -156,7 +156,7 @@ func TestE2ELabLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := seen.Counts(); len(got) != 1 || got[9] != (gatewaytest.RTPCount{Packets: 2, Repeats: 1}) {
+	if got := seen.Counts(); len(got) != 1 || got[9] != (gatewaytest.RTPCount{Packets: 2, Repeats: 1, PayloadType: 96}) {
 		t.Errorf("got %+v", got)
 	}
 }

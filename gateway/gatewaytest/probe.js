@@ -9,7 +9,7 @@
     connections: [],
     posts: 0, // POSTs of an offer
     session: null, // URL of the newest session
-    frames: [], // of the newest video: [performance.now(), rtpTimestamp, number in the picture or -1]
+    frames: [], // [performance.now(), presentedFrames, number in the picture or -1]
     presented: 0, // frames presented, also those without a callback
     errors: [],
   };
@@ -66,7 +66,7 @@
     watched.add(video);
     const onFrame = (now, meta) => {
       probe.presented = meta.presentedFrames;
-      probe.frames.push([performance.now(), meta.rtpTimestamp ?? 0, number(video)]);
+      probe.frames.push([performance.now(), meta.presentedFrames, number(video)]);
       if (probe.frames.length > 4000) probe.frames.splice(0, 1000);
       video.requestVideoFrameCallback(onFrame);
     };

@@ -23,16 +23,17 @@ type Process struct {
 	done chan struct{} // closed when it has ended
 	err  error         // of its end; read after done
 
-	mu     sync.Mutex // guards output and onLine
+	mu     sync.Mutex // guards output
 	output []string   // the last lines of both outputs
-	onLine func(line string)
+
+	onLine func(line string) (keep bool) // nil: keep all
 }
 
 const keptLines = 400
 
 // StartProcess runs cmd. OnLine, when not nil, sees each line of its output,
-// both streams together, as it comes.
-func StartProcess(t testing.TB, name string, cmd *exec.Cmd, onLine func(line string)) *Process {
+// both streams together, as it comes, and tells which to keep for Output.
+func StartProcess(t testing.TB, name string, cmd *exec.Cmd, onLine func(line string) (keep bool)) *Process {
 	t.Helper()
 	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), onLine: onLine}
 	// A group of its own, so that its children can be ended with it.
@@ -73,16 +74,15 @@ func (p *Process) read(r io.Reader) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
+		if p.onLine != nil && !p.onLine(lines.Text()) {
+			continue
+		}
 		p.mu.Lock()
 		if len(p.output) == keptLines {
 			p.output = append(p.output[:0], p.output[1:]...)
 		}
 		p.output = append(p.output, lines.Text())
-		onLine := p.onLine
 		p.mu.Unlock()
-		if onLine != nil {
-			onLine(lines.Text())
-		}
 	}
 	_, _ = io.Copy(io.Discard, r) // after an endless line: the process must not block
 }

@@ -18,6 +18,8 @@ type RTPCount struct {
 	Packets uint64 // all that entered the link
 	Lost    uint64 // of those, lost on it
 	Repeats uint64 // of Packets, those whose sequence number came before
+
+	PayloadType uint8 // of the newest packet
 }
 
 type rtpStream struct {
@@ -42,6 +44,7 @@ func (c *RTPCounter) Observe(packet []byte, f Fate) {
 		c.streams[ssrc] = s
 	}
 	s.Packets++
+	s.PayloadType = packet[1] & 127
 	if f != Passed {
 		s.Lost++
 	}

@@ -32,7 +32,7 @@ func TestRTPCounter(t *testing.T) {
 	for _, other := range [][]byte{nil, {0x80}, make([]byte, 20), append([]byte{0x80, 200}, make([]byte, 20)...), append([]byte{22, 254, 253}, make([]byte, 20)...)} {
 		c.Observe(other, gatewaytest.Passed)
 	}
-	want := map[uint32]gatewaytest.RTPCount{1: {101, 10, 1}, 2: {1, 1, 0}, 3: {70000, 0, 0}}
+	want := map[uint32]gatewaytest.RTPCount{1: {101, 10, 1, 96}, 2: {1, 1, 0, 96}, 3: {70000, 0, 0, 96}}
 	got := c.Counts()
 	if len(got) != len(want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -1,0 +1,165 @@
+//go:build e2e && linux
+
+package gateway_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
+)
+
+// A stranger clones the project, types "go run .", publishes with ffmpeg and
+// opens the play page.
+func TestE2EClone(t *testing.T) {
+	root := gatewaytest.Root(t)
+	clone := filepath.Join(t.TempDir(), "sluice")
+	if out, err := exec.Command("git", "clone", "--quiet", root, clone).CombinedOutput(); err != nil {
+		t.Fatalf("git clone: %v\n%s", err, out)
+	}
+	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{Command: []string{"go", "run", "."}, Dir: clone})
+	publisher := gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{Token: "dummy"})
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	windows, pages, sent := watch(t, b, node.URL+"/play/demo", 1, long(10*time.Second, 30*time.Second), gatewaytest.PageOptions{}, publisher.Frames)
+	checkPlays(t, windows, sent)
+	if w := windows[0]; w.rate() < 28 || w.freezes > 0 {
+		t.Errorf("%.1f frames/s and %d freezes, want 28 and none", w.rate(), w.freezes)
+	}
+	checkQuiet(t, pages...)
+	pages[0].Screenshot("play")
+	if err := publisher.Stop(); err != nil {
+		// ffmpeg's status tells of its own end, not of ours.
+		t.Logf("ffmpeg: %v", err)
+	}
+	if left, err := os.ReadDir(clone); err == nil {
+		for _, f := range left {
+			if f.Name() == "sluice-data" {
+				t.Error("--data was given, yet ./sluice-data was made")
+			}
+		}
+	}
+}
+
+// simple-whip-client offers no loopback address, trickles by PATCH and sends
+// packets larger than others.
+func TestE2EGStreamer(t *testing.T) {
+	for _, codec := range []string{"H264", "VP8"} {
+		t.Run(codec, func(t *testing.T) {
+			lab := gatewaytest.NewLab(t)
+			srv, cli := lab.Namespace("srv"), lab.Namespace("cli")
+			lab.Veth("eth0", srv, netip.MustParsePrefix("10.9.0.1/24"), cli, netip.MustParsePrefix("10.9.0.2/24"))
+			node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{Host: "10.9.0.1", Namespace: srv, Flags: []string{"--open"}})
+			publisher := gatewaytest.StartGStreamer(t, cli, node.URL+"/whip/demo", "dummy", codec)
+			b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{Namespace: cli})
+			const seconds = 5
+			// It does not say how many frames it sent: it sends 30 a second.
+			start := time.Now()
+			sent := func() int { return int(30 * time.Since(start).Seconds()) }
+			windows, pages, frames := watch(t, b, node.URL+"/play/demo", 3, seconds*time.Second, gatewaytest.PageOptions{}, sent)
+			checkPlays(t, windows, frames)
+			checkQuiet(t, pages...)
+			if err := publisher.Stop(); err != nil {
+				t.Logf("whip-client: %v", err)
+			}
+		})
+	}
+}
+
+// Chromium publishes from its fake camera, in every codec that it sends, and
+// from its screen.
+func TestE2EBrowserPublishes(t *testing.T) {
+	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	for _, tt := range []struct{ name, query, codec string }{
+		{"h264", "codec=h264", "video/H264"},
+		{"vp8", "codec=vp8", "video/VP8"},
+		{"vp9", "codec=vp9", "video/VP9"},
+		{"av1", "codec=av1", "video/AV1"},
+		{"screen", "codec=vp8&video=screen", "video/VP8"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			room := "browser-" + tt.name
+			publisher := onAir(t, b, fmt.Sprintf("%s/publish/%s?auto=1&width=640&height=360&fps=30&bitrate=800&%s", node.URL, room, tt.query))
+			defer publisher.Close()
+			windows, pages, sent := watch(t, b, node.URL+"/play/"+room, 3, long(5*time.Second, 30*time.Second), gatewaytest.PageOptions{}, encoded(publisher))
+			if tt.name == "screen" {
+				for i := range windows {
+					windows[i].energy = 1 // a screen has no sound of its own
+				}
+			}
+			checkPlays(t, windows, sent)
+			for _, p := range pages {
+				if got := p.Report().In("video").Codec; got != tt.codec {
+					t.Errorf("the viewer decodes %s, want %s", got, tt.codec)
+				}
+			}
+			checkQuiet(t, append(pages, publisher)...)
+			pages[0].Screenshot("play-" + tt.name)
+			publisher.Screenshot("publish-" + tt.name)
+			checkListed(t, b, node, room)
+			for _, p := range pages {
+				p.Close()
+			}
+		})
+	}
+}
+
+// checkListed looks for a live room on the front page and in the API.
+func checkListed(t *testing.T, b *gatewaytest.Browser, node *gatewaytest.Binary, room string) {
+	t.Helper()
+	front := b.Open(node.URL+"/", gatewaytest.PageOptions{})
+	defer front.Close()
+	deadline := time.Now().Add(joinLimit)
+	for text := ""; !strings.Contains(text, room); {
+		if time.Now().After(deadline) {
+			t.Errorf("the front page does not list %s: %s", room, strings.Join(strings.Fields(text), " "))
+			break
+		}
+		front.Eval("document.body.innerText", &text)
+	}
+	front.Screenshot("front")
+	resp, err := http.Get(node.URL + "/v1/rooms/" + room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var info struct {
+		Live    bool
+		Viewers int
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&info); err != nil || !info.Live || info.Viewers != 3 {
+		t.Errorf("the API says %+v (%v), want live with 3 viewers", info, err)
+	}
+}
+
+func TestE2EIPv6(t *testing.T) {
+	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{Host: "[::1]"})
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	publisher := onAir(t, b, node.URL+"/publish/six?auto=1&codec=vp8&width=640&height=360&fps=30")
+	windows, pages, sent := watch(t, b, node.URL+"/play/six", 1, 5*time.Second, gatewaytest.PageOptions{}, encoded(publisher))
+	checkPlays(t, windows, sent)
+	checkQuiet(t, append(pages, publisher)...)
+	if answer := pages[0].Report().Answer; !strings.Contains(answer, " ::1 ") {
+		t.Errorf("no candidate on ::1 in the answer\n%s", answer)
+	}
+}
+
+// The viewer's offer says setup:passive: the gateway begins the handshake.
+func TestE2EGatewayIsDTLSClient(t *testing.T) {
+	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	publisher := gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{})
+	windows, pages, sent := watch(t, b, node.URL+"/play/demo", 1, 5*time.Second, gatewaytest.PageOptions{Passive: true}, publisher.Frames)
+	checkPlays(t, windows, sent)
+	if answer := pages[0].Report().Answer; !strings.Contains(answer, "a=setup:active") {
+		t.Errorf("the gateway does not say that it is active\n%s", answer)
+	}
+}
