@@ -22,6 +22,9 @@ import (
 const (
 	reportInterval = time.Second            // receiver reports
 	twccInterval   = 100 * time.Millisecond // transport-wide feedback
+	// partingWait bounds how long close waits for an ICE restart under way: until
+	// a pair is nominated pion cannot send, not even a close_notify.
+	partingWait = 400 * time.Millisecond
 )
 
 // ingestConfig is what the Table gives to its publishers' side.
@@ -79,6 +82,7 @@ func (i *ingest) open(s *Session, o *Offer, setup PublisherSetup) (tr transport,
 		remote:       credentials{o.UFrag, o.Pwd},
 		ssrc:         randomSSRC(),
 		done:         make(chan struct{}),
+		nominated:    make(chan struct{}, 1),
 	}
 	if err := p.offer.UnmarshalString(plan.Offer); err != nil {
 		return nil, nil, fmt.Errorf("session: read own offer: %w", err)
@@ -89,6 +93,12 @@ func (i *ingest) open(s *Session, o *Offer, setup PublisherSetup) (tr transport,
 		return nil, nil, err
 	}
 	p.pc.OnConnectionStateChange(p.state)
+	p.pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) {
+		select {
+		case p.nominated <- struct{}{}:
+		default:
+		}
+	})
 	answer, err = p.begin(o, plan)
 	if err != nil {
 		_ = p.pc.GracefulClose() // nothing was sent yet
@@ -151,6 +161,7 @@ type publisher struct {
 	ssrc         uint32 // of our RTCP
 	connected    sync.Once
 	done         chan struct{} // closed by close
+	nominated    chan struct{} // capacity 1; full: close will look at the state anyway
 	wg           sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows; held over a whole restart
@@ -327,11 +338,28 @@ func (p *publisher) sweep(now time.Time) {
 func (p *publisher) close() {
 	close(p.done)
 	p.wg.Wait()
+	p.awaitRestart()
 	if err := p.pc.GracefulClose(); err != nil { // says close_notify
 		p.log.Debug("peer connection closed badly", "err", err)
 	}
 	p.in.close()
 	p.route.close()
+}
+
+// awaitRestart waits a moment for the end of an ICE restart.
+func (p *publisher) awaitRestart() {
+	p.mu.Lock()
+	restarted := !p.restarted.IsZero()
+	p.mu.Unlock()
+	limit := time.NewTimer(partingWait)
+	defer limit.Stop()
+	for restarted && p.pc.ICEConnectionState() == webrtc.ICEConnectionStateChecking {
+		select {
+		case <-p.nominated:
+		case <-limit.C:
+			return
+		}
+	}
 }
 
 // fill implements transport.
