@@ -11,7 +11,14 @@ import { openSession } from './session.js';
 import { watch } from './watch.js';
 
 const STABLE_MS = 10000; // connected this long: the next loss starts with a short wait again
+const MAX_TAKEOVERS = 3; // two publishers that replace each other must not do so for ever
 const GOODBYE_MS = 300; // after the gateway's own goodbye: drained viewers come back spread out
+
+const OUTDONE = {
+  title: 'The gateway keeps ending this publication.',
+  detail: 'Another publisher of the same name may be taking its place.',
+  next: 'Stop the other one or choose another publication name, then go live again.',
+};
 
 /**
  * @typedef {'idle' | 'connecting' | 'connected' | 'interrupted' | 'waiting' | 'retrying' | 'refused' | 'stopped'} State
@@ -85,8 +92,9 @@ export class Connection extends EventTarget {
   start() {
     if (this.#running) return this.retryNow();
     this.#running = true;
-    this.#stop = new AbortController();
-    this.#run(this.#stop.signal).finally(() => { this.#running = false; });
+    const stop = new AbortController();
+    this.#stop = stop;
+    this.#run(stop.signal).finally(() => { if (this.#stop === stop) this.#running = false; });
     return undefined;
   }
 
@@ -108,6 +116,7 @@ export class Connection extends EventTarget {
   async #run(signal) {
     const lost = new Backoff({ firstMs: 500, maxMs: 15000 });
     const idle = new Backoff({ firstMs: 1000, maxMs: 4000, factor: 1.5 });
+    let takeovers = 0; // short sessions in a row that the gateway ended
     while (!signal.aborted) {
       this.#set('connecting');
       const began = performance.now();
@@ -117,7 +126,13 @@ export class Connection extends EventTarget {
         this.#set('refused', { words: outcome.words });
         return;
       }
-      if (performance.now() - began > STABLE_MS) lost.reset();
+      const stable = performance.now() - began > STABLE_MS;
+      if (stable) lost.reset();
+      takeovers = outcome.goodbye && !stable ? takeovers + 1 : 0;
+      if (takeovers > MAX_TAKEOVERS && this.#options.role === 'publisher') {
+        this.#set('refused', { words: OUTDONE });
+        return;
+      }
       if (!outcome.waiting) idle.reset();
       let wait = outcome.waiting ? idle.next(outcome.afterMs) : lost.next(outcome.afterMs);
       if (outcome.goodbye) wait = Math.min(wait, GOODBYE_MS * (1 + Math.random()));

@@ -148,10 +148,13 @@ const whipURL = () => endpoint(base, 'whip', chosenRoom(), '');
 function ffmpegCommand() {
   return [
     'ffmpeg -re -i input.mp4',
-    '-c:v libx264 -profile:v baseline -preset veryfast -tune zerolatency',
-    '-pix_fmt yuv420p -bf 0 -force_key_frames "expr:gte(t,n_forced*1)" -b:v 2500k',
+    '-c:v libx264 -profile:v baseline -bf 0',
+    '-preset veryfast -tune zerolatency',
+    '-pix_fmt yuv420p -b:v 2500k',
+    '-force_key_frames "expr:gte(t,n_forced)"',
     '-c:a libopus -ar 48000 -ac 2 -b:a 96k',
-    `-f whip -authorization "YOUR_TOKEN" "${whipURL()}"`,
+    '-f whip -authorization "YOUR_TOKEN"',
+    `"${whipURL()}"`,
   ].join(' \\\n  ');
 }
 

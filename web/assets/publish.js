@@ -144,6 +144,7 @@ function drawState(state) {
 /** @param {Partial<import('./problem.js').Words> | null} words null when all is well */
 function trouble(words) {
   show($('trouble'), words !== null);
+  show($('enter-token'), Boolean(words?.askToken));
   setText($('trouble-title'), words?.title ?? '');
   setText($('trouble-detail'), words?.detail ?? '');
   setText($('trouble-next'), words?.next ?? '');
@@ -172,10 +173,8 @@ function onState({ state, words, retryMs = 0 }) {
   } else if (state === 'refused') {
     liveSince = 0;
     trouble(words ?? {});
-    if (words?.askToken) $('more').open = true;
   }
   drawState(state);
-  if (state === 'refused' && words?.askToken) $('token').focus();
 }
 
 // ---- capture --------------------------------------------------------------------------
@@ -313,9 +312,12 @@ async function measure() {
 const LIMITS = { none: 'none', bandwidth: 'network', cpu: 'processor', other: 'other' };
 
 async function drawStats() {
-  const flow = document.hidden ? null : await measure();
+  if (document.hidden) return;
+  const flow = await measure();
   const v = flow?.video;
   const a = flow?.audio;
+  show($('stats-rows'), flow !== null);
+  show($('stats-empty'), flow === null);
   writeRows($('stats-rows'), [
     ['Resolution', sizeText(v)],
     ['Frame rate', v?.fps ? `${Math.round(v.fps)} fps` : '–'],
@@ -340,7 +342,7 @@ async function drawStats() {
 function drawLevel() {
   if (document.hidden) return;
   const value = level.now();
-  $('level').style.transform = `scaleX(${value.toFixed(3)})`;
+  $('level').style.clipPath = `inset(0 ${(100 - 100 * value).toFixed(1)}% 0 0)`;
   $('meter').setAttribute('aria-valuenow', String(Math.round(value * 100)));
 }
 
@@ -350,6 +352,11 @@ function wire() {
   $('start').addEventListener('click', start);
   $('stop').addEventListener('click', stop);
   $('retry-media').addEventListener('click', async () => { if (await recapture()) drawState('idle'); });
+  $('enter-token').addEventListener('click', () => {
+    $('more').open = true;
+    $('token').focus();
+    $('token').select();
+  });
   $('settings').addEventListener('submit', (event) => event.preventDefault());
   for (const id of ['mute-mic', 'mute-cam']) {
     $(id).addEventListener('click', () => {
