@@ -182,10 +182,13 @@ func checkSection(fail func(string, ...any), in *sdp.MediaDescription, session [
 			fail("payload type %s was not offered", pt)
 		}
 	}
+	feedback := values(in.Attributes, "rtcp-fb")
+	for i, fb := range feedback {
+		feedback[i] = strings.Join(strings.Fields(fb), " ")
+	}
 	for _, fb := range values(out.Attributes, "rtcp-fb") {
 		pt, kind, _ := strings.Cut(fb, " ")
-		offered := values(in.Attributes, "rtcp-fb")
-		if !slices.Contains(offered, fb) && !slices.Contains(offered, "* "+kind) || !slices.Contains(out.MediaName.Formats, pt) {
+		if !slices.Contains(feedback, fb) && !slices.Contains(feedback, "* "+kind) || !slices.Contains(out.MediaName.Formats, pt) {
 			fail("the feedback %q was not offered", fb)
 		}
 	}
