@@ -33,8 +33,8 @@ var problems = []problem{
 	{"unauthorized", http.StatusUnauthorized, "A token is needed.", "Send Authorization: Bearer and your token. In OBS, put the token into Bearer Token; in ffmpeg, use -authorization.", 0},
 	{"invalid-token", http.StatusUnauthorized, "The token is not known.", "Check it for missing characters, or ask the operator for a new one.", 0},
 	{"insufficient-scope", http.StatusForbidden, "The token does not allow this.", "Ask the operator for a token with the grant for this room.", 0},
-	{"too-many-failures", http.StatusTooManyRequests, "Too many requests with wrong tokens came from this address.", "Wait as long as Retry-After says.", 0},
 
+	{"too-many-requests", http.StatusTooManyRequests, "The session was sent too many requests.", "Send several candidates in one PATCH, and slower.", 1},
 	{"media-type", http.StatusUnsupportedMediaType, "The body has the wrong media type.", "Send offers as application/sdp, fragments as application/trickle-ice-sdpfrag, everything else as application/json.", 0},
 	{"too-large", http.StatusRequestEntityTooLarge, "The body is too large.", "Offers, fragments and JSON are bounded at 64 KiB.", 0},
 	{"too-slow", http.StatusRequestTimeout, "The body came too slowly.", "Send it within 5 seconds.", 0},
@@ -81,6 +81,7 @@ var causes = []struct {
 	{session.ErrPreconditionRequired, "precondition-missing"},
 	{session.ErrClosed, "stopping"},
 	{session.ErrTooMany, "overloaded"},
+	{session.ErrRateLimited, "too-many-requests"},
 	{sfu.ErrPublicationBusy, "publication-busy"},
 	{sfu.ErrNotLive, "not-live"},
 	{sfu.ErrRoomNotFound, "room-not-found"},

@@ -46,15 +46,20 @@ func StartOn(t testing.TB, host string, options ...func(*gateway.Config)) *Node 
 	for _, o := range options {
 		o(&cfg)
 	}
-	g, err := gateway.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))
+	return Run(t, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))
+}
+
+// Run runs a node with all of its configuration given, and with a log of the
+// test's own. Prepare is called before the node runs.
+func Run(t testing.TB, cfg gateway.Config, log *slog.Logger, prepare ...func(*gateway.Gateway)) *Node {
+	t.Helper()
+	g, err := gateway.New(cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, g)
-}
-
-func run(t testing.TB, g *gateway.Gateway) *Node {
-	t.Helper()
+	for _, p := range prepare {
+		p(g)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	n := &Node{
 		Gateway: g,
