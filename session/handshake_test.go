@@ -37,7 +37,7 @@ func TestWrongFingerprint(t *testing.T) {
 			t.Parallel()
 			w := view(t, newTable(t, nil), viewerOptions{offer: offer})
 			w.ended(session.CauseFingerprint)
-			w.transport(webrtc.DTLSTransportStateFailed)
+			w.transport(webrtc.DTLSTransportStateFailed) // by our alert: its own limit is 30 s
 			if i := w.session.Info(); i.Profile != "" {
 				t.Errorf("keys were made: %+v", i)
 			}
