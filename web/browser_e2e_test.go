@@ -52,6 +52,8 @@ func newBrowser(t *testing.T) context.Context {
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
 		chromedp.Flag("use-fake-device-for-media-stream", "fps=30"),
+		// A name that is not localhost: pages there are not in a secure context.
+		chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"),
 		chromedp.WindowSize(1280, 800),
 	)
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)

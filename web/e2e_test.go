@@ -189,6 +189,27 @@ func TestPublishNamesAndMutes(t *testing.T) {
 	}
 }
 
+func TestPublishExplainsAnInsecureAddress(t *testing.T) {
+	f := newFake(t)
+	url := strings.Replace(f.url, "127.0.0.1", "insecure.test", 1)
+	p := openTab(t, newBrowser(t), url+"/publish/garden", "Cross-Origin-Opener-Policy", "Permissions-Policy")
+	p.until(`document.querySelector('#notice-title').textContent === 'This address is not secure.'`)
+	if disabled := eval[bool](p, "document.querySelector('#start').disabled"); !disabled {
+		t.Error("the page offers to go live without anything to send")
+	}
+}
+
+func TestPublishChangesSourceOnAir(t *testing.T) {
+	f := newFake(t)
+	p := openTab(t, newBrowser(t), f.url+"/publish/garden?auto=1&codec=vp8&width=640&height=360")
+	p.until(isOnAir)
+	p.run(chromedp.Click(chromedp.CSS(`#source input[value="none"] + span`)))
+	p.until(`document.querySelector('#placeholder h2').textContent === 'Sound only' && !document.querySelector('#placeholder').hidden`)
+	if n := f.seen("POST /whip/"); n != 1 {
+		t.Errorf("%d offers, want the first session to go on", n)
+	}
+}
+
 func TestIndexListsRooms(t *testing.T) {
 	f := newFake(t)
 	browser := newBrowser(t)
