@@ -3,6 +3,7 @@ package sfu
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,13 +205,13 @@ func TestLingerEndsViewers(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := live(t, rs, "r", "", ClaimConfig{})
-			ended := false
-			if _, err := rs.Subscribe("r", "", SubscriptionConfig{Ended: func() { ended = true }}); err != nil {
+			var ended atomic.Bool
+			if _, err := rs.Subscribe("r", "", SubscriptionConfig{Ended: func() { ended.Store(true) }}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(5 * time.Minute)
 			synctest.Wait()
-			if ended {
+			if ended.Load() {
 				t.Fatal("ended although the publication is live")
 			}
 			p.src.close()
@@ -221,13 +222,13 @@ func TestLingerEndsViewers(t *testing.T) {
 			p.Close()
 			time.Sleep(time.Minute - 1)
 			synctest.Wait()
-			if ended {
+			if ended.Load() {
 				t.Fatal("ended before the linger")
 			}
 			time.Sleep(1)
 			synctest.Wait()
-			if ended == wait {
-				t.Errorf("room waits %v: ended %v", wait, ended)
+			if ended.Load() == wait {
+				t.Errorf("room waits %v: ended %v", wait, ended.Load())
 			}
 			if wait {
 				time.Sleep(time.Hour)
@@ -236,7 +237,7 @@ func TestLingerEndsViewers(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if !ended {
+				if !ended.Load() {
 					t.Error("not ended though the room waits no more")
 				}
 			}

@@ -176,6 +176,10 @@ func TestParameterSetsOfTheirOwn(t *testing.T) {
 
 // A publisher may send its parameter sets once only: they are repeated.
 func TestParameterSetsAreRepeated(t *testing.T) {
+	synctest.Test(t, testParameterSetsAreRepeated)
+}
+
+func testParameterSetsAreRepeated(t *testing.T) {
 	rs, p, v := onAir(t, TrackConfig{Kind: "video", Codec: h264, SSRC: 7})
 	p.src.write(datagram(101, 2000, []byte("\x41d")))
 	p.src.write(datagram(103, 3000, []byte("\x7c\x85i"))) // IDR, two fragments
