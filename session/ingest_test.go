@@ -147,6 +147,20 @@ func TestIngestFigure2(t *testing.T) {
 	}
 }
 
+// TestIngestRoles: an answer in which both sides would wait is not sent.
+func TestIngestRoles(t *testing.T) {
+	for _, offered := range []string{"active", "passive"} {
+		o := parseOffer(t, strings.ReplaceAll(string(testdata(t, "fixtures/o_ok.sdp")), "setup:actpass", "setup:"+offered))
+		plan, err := o.PlanIngest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := o.FinishIngest(plan.Offer, sdpConfig); err == nil {
+			t.Errorf("setup:%s was answered with the same:\n%s", offered, answer)
+		}
+	}
+}
+
 // TestIngestPlanOffer: what pion is given comes from what was understood alone.
 func TestIngestPlanOffer(t *testing.T) {
 	plan, _ := ingest(t, string(testdata(t, "offers/chromium-156-publish-h264.sdp")))

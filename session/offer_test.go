@@ -84,7 +84,7 @@ const figure2 = "v=0\r\no=- 5228595038118931041 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0
 // TestOfferShapes changes one thing in a good offer.
 func TestOfferShapes(t *testing.T) {
 	ok := strings.ReplaceAll(string(testdata(t, "fixtures/o_ok.sdp")), "\r\n", "\n")
-	print := "a=fingerprint:sha-256 DA:7B:57:DC:28:CE:04:4F:31:79:85:C4:31:67:EB:27:58:29:ED:77:2A:0D:24:AE:ED:AD:30:BC:BD:F1:9C:02\n"
+	fingerprint := "a=fingerprint:sha-256 DA:7B:57:DC:28:CE:04:4F:31:79:85:C4:31:67:EB:27:58:29:ED:77:2A:0D:24:AE:ED:AD:30:BC:BD:F1:9C:02\n"
 	change := func(old, replacement string) string {
 		if !strings.Contains(ok, old) {
 			t.Fatalf("the offer has no %q", old)
@@ -115,9 +115,9 @@ func TestOfferShapes(t *testing.T) {
 		{"setup missing", change("a=setup:actpass\n", ""), "", ""},
 		{"setup holdconn", change("a=setup:actpass\n", "a=setup:holdconn\n"), session.ProblemDTLSSetup, ""},
 		{"setup in capitals", change("a=setup:actpass\n", "a=setup:PASSIVE\n"), "", ""},
-		{"fingerprint for the session", strings.Replace(change(print, ""), "t=0 0\n", "t=0 0\n"+print, 1), "", ""},
+		{"fingerprint for the session", strings.Replace(change(fingerprint, ""), "t=0 0\n", "t=0 0\n"+fingerprint, 1), "", ""},
 		{"sha-1 only", change("a=fingerprint:sha-256", "a=fingerprint:sha-1"), session.ProblemFingerprint, ""},
-		{"sha-1 and sha-256", once(print, "a=fingerprint:sha-1 AA\n"+print), "", ""},
+		{"sha-1 and sha-256", once(fingerprint, "a=fingerprint:sha-1 AA\n"+fingerprint), "", ""},
 		{"fingerprint too short", change(":9C:02\n", ":9C\n"), session.ProblemMalformed, ""},
 		{"fingerprint not hexadecimal", change(":9C:02\n", ":9C:XX\n"), session.ProblemMalformed, ""},
 		{"ufrag of 3", change("a=ice-ufrag:EsAw\n", "a=ice-ufrag:EsA\n"), session.ProblemMalformed, ""},
@@ -276,5 +276,19 @@ func TestStaticPayloadTypes(t *testing.T) {
 	}
 	if text := strings.Join(got, " "); text != "audio/PCMU audio/PCMA audio/G722 audio/opus" {
 		t.Errorf("got %s", text)
+	}
+}
+
+// TestRetransmissionTypes: the first one that fits its codec counts.
+func TestRetransmissionTypes(t *testing.T) {
+	text := strings.NewReplacer("SAVPF 96", "SAVPF 95 97 98 99 100 96", "a=mid:1\r\n", "a=mid:1\r\n"+
+		"a=rtpmap:95 rtx/90000\r\na=fmtp:95 apt=96\r\n"+ // looks like RTCP
+		"a=rtpmap:97 rtx/8000\r\na=fmtp:97 apt=96\r\n"+ // another clock
+		"a=rtpmap:98 rtx/90000\r\na=fmtp:98 apt=42\r\n"+ // of nothing
+		"a=rtpmap:99 RTX/90000\r\na=fmtp:99 rtx-time=200;apt=96\r\n"+
+		"a=rtpmap:100 rtx/90000\r\na=fmtp:100 apt=96\r\n").Replace(string(testdata(t, "fixtures/o_ok.sdp")))
+	codecs := parseOffer(t, text).Sections[1].Codecs
+	if len(codecs) != 1 || codecs[0].RTXPayloadType != 99 {
+		t.Errorf("got %+v", codecs)
 	}
 }

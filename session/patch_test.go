@@ -218,6 +218,23 @@ func TestPatchOverlap(t *testing.T) {
 	}
 }
 
+// TestPatchOneAtATime: nobody checks a tag while a restart is changing it.
+func TestPatchOneAtATime(t *testing.T) {
+	patch, overlaps := session.PatchSlowly(parseOffer(t, string(testdata(t, "fixtures/o_whep.sdp"))))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := patch(restartBody); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := overlaps(); n != 0 {
+		t.Errorf("%d requests overlapped with a restart", n)
+	}
+}
+
 // TestPatchRate runs in a bubble, where no time passes: a browser's burst gets
 // through, a flood does not, and the session is as it was.
 func TestPatchRate(t *testing.T) {

@@ -66,6 +66,17 @@ func TestReadOfferBrokenOff(t *testing.T) {
 	}
 }
 
+// TestReadOfferAnnouncedTooLarge is refused before any of it is asked for.
+func TestReadOfferAnnouncedTooLarge(t *testing.T) {
+	body := strings.NewReader("v=0")
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", body)
+	r.Header.Set("Content-Type", "application/sdp")
+	r.ContentLength = 64<<10 + 1
+	if _, err := session.ReadOffer(httptest.NewRecorder(), r); !errors.Is(err, session.ErrTooLarge) || body.Len() != 3 {
+		t.Errorf("got %v with %d bytes left", err, body.Len())
+	}
+}
+
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
