@@ -467,3 +467,48 @@ func FuzzTrack(f *testing.F) {
 		}
 	})
 }
+
+func TestAddTrackRefusals(t *testing.T) {
+	rs := newRooms(t, Config{})
+	c, err := rs.Publish("r", "", ClaimConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.AddTrack(TrackConfig{Kind: "data"}, newSource(t)); err == nil {
+		t.Error("a track of neither kind was taken")
+	}
+	for range maxRunning {
+		if _, err := c.AddTrack(TrackConfig{Kind: "audio", Codec: opus}, newSource(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = c.AddTrack(TrackConfig{Kind: "audio", Codec: opus}, newSource(t))
+	wantErr(t, "one too many", err, ErrTooMany)
+}
+
+func TestClockOfATrack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p, _ := onAir(t, TrackConfig{Kind: "video", Codec: vp8, SSRC: 7})
+		time.Sleep(time.Second)
+		if got, ok := p.track.Clock(time.Now()); !ok || got != 1000+90000 {
+			t.Errorf("by arrival: got %d, %v", got, ok)
+		}
+		p.track.SenderReport(1<<40, 1000+90000+45000, time.Now()) // half a second more
+		time.Sleep(time.Minute)
+		if got, _ := p.track.Clock(time.Now()); got != 1000+61*90000+45000 {
+			t.Errorf("by report: got %d", got)
+		}
+	})
+}
+
+func TestCodecOf(t *testing.T) {
+	for mime, want := range map[string]codec{
+		"video/H264": codecH264, "video/H265": codecH265, "video/VP8": codecVP8, "video/vp9": codecVP9,
+		"video/AV1": codecAV1, "video/theora": codecOther, "audio/opus": codecOther, "": codecOther,
+	} {
+		if got := codecOf(mime); got != want {
+			t.Errorf("%q: got %d, want %d", mime, got, want)
+		}
+	}
+}
