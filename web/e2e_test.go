@@ -203,11 +203,25 @@ func TestPublishChangesSourceOnAir(t *testing.T) {
 	f := newFake(t)
 	p := openTab(t, newBrowser(t), f.url+"/publish/garden?auto=1&codec=vp8&width=640&height=360")
 	p.until(isOnAir)
+	eventually(t, "both tracks", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.tracks) == 2 })
 	p.run(chromedp.Click(chromedp.CSS(`#source input[value="none"] + span`)))
 	p.until(`document.querySelector('#placeholder h2').textContent === 'Sound only' && !document.querySelector('#placeholder').hidden`)
 	if n := f.seen("POST /whip/"); n != 1 {
 		t.Errorf("%d offers, want the first session to go on", n)
 	}
+}
+
+func TestPublishAddsAPictureOnAir(t *testing.T) {
+	f := newFake(t)
+	p := openTab(t, newBrowser(t), f.url+"/publish/garden?auto=1&video=none&codec=vp8")
+	p.until(isOnAir)
+	p.run(chromedp.Click(chromedp.CSS(`#source input[value="camera"] + span`)))
+	eventually(t, "both tracks", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.tracks) == 2 })
+	if n := f.seen("POST /whip/"); n != 1 {
+		t.Errorf("%d offers, want the first session to go on", n)
+	}
+	viewer := openTab(t, p.ctx, f.url+"/play/garden")
+	viewer.until(isPlaying)
 }
 
 func TestIndexListsRooms(t *testing.T) {

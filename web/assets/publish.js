@@ -220,7 +220,7 @@ async function take(fresh, source) {
   placeholder(fresh.getVideoTracks().length ? null : { title: 'Sound only', detail: 'No picture is sent.' });
   level.listen(fresh);
   applyMutes();
-  if (publisher) for (const track of fresh.getTracks()) await publisher.replaceTrack(track);
+  await publisher?.replaceTracks(fresh);
   for (const track of old?.getTracks() ?? []) track.stop();
   fresh.getVideoTracks()[0]?.addEventListener('ended', onEnded);
   listDevices();
@@ -271,8 +271,7 @@ async function start() {
   publisher = new Publisher({
     url: endpoint(base, 'whip', room, publicationName()),
     token: () => token.value,
-    // A copy: replaced tracks change the stream that is sent, not the preview.
-    stream: new MediaStream(/** @type {MediaStream} */ (stream).getTracks()),
+    stream: /** @type {MediaStream} */ (stream),
     sending: {
       codec: $('codec').value,
       maxBitrate: Number($('bitrate').value) * 1000,

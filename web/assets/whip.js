@@ -39,30 +39,38 @@ export class Publisher extends Connection {
     const [audio] = this.#stream.getAudioTracks();
     const [video] = this.#stream.getVideoTracks();
     const common = { direction: /** @type {const} */ ('sendonly'), streams: [this.#stream] };
-    if (audio) pc.addTransceiver(audio, common);
-    if (!video) return;
+    // Both kinds are offered, with a track or without: one that is added on air needs no new session.
+    pc.addTransceiver(audio ?? 'audio', common);
     const encoding = {};
     if (this.#sending.maxBitrate > 0) encoding.maxBitrate = this.#sending.maxBitrate;
     if (this.#sending.maxFramerate > 0) encoding.maxFramerate = this.#sending.maxFramerate;
-    const transceiver = pc.addTransceiver(video, { ...common, sendEncodings: [encoding] });
+    const transceiver = pc.addTransceiver(video ?? 'video', { ...common, sendEncodings: [encoding] });
     if (this.#sending.codec) preferCodec(transceiver, this.#sending.codec);
   }
 
   /**
-   * Sends another track of the same kind from now on, without a new session.
-   * @param {MediaStreamTrack} track
+   * Sends these tracks from now on, without a new session.
+   * @param {MediaStream} stream a kind that it lacks is no longer sent
    */
-  async replaceTrack(track) {
-    for (const old of this.#stream.getTracks().filter((t) => t.kind === track.kind)) this.#stream.removeTrack(old);
-    this.#stream.addTrack(track);
-    const sender = this.pc?.getSenders().find((s) => s.track?.kind === track.kind);
-    if (sender && this.pc?.signalingState !== 'closed') await sender.replaceTrack(track);
+  async replaceTracks(stream) {
+    this.#stream = new MediaStream(stream.getTracks());
+    if (this.pc?.signalingState === 'closed') return; // the next attempt has them
+    for (const kind of ['audio', 'video']) {
+      const track = stream.getTracks().find((t) => t.kind === kind) ?? null;
+      await this.#sender(kind)?.replaceTrack(track);
+    }
+  }
+
+  /** @param {string} kind @returns {RTCRtpSender | undefined} */
+  #sender(kind) {
+    // The receiver's track tells the kind also while nothing is sent.
+    return this.pc?.getTransceivers().find((t) => t.receiver.track.kind === kind)?.sender;
   }
 
   /** @param {number} maxBitrate bit/s, from now on */
   async setBitrate(maxBitrate) {
     this.#sending.maxBitrate = maxBitrate;
-    const sender = this.pc?.getSenders().find((s) => s.track?.kind === 'video');
+    const sender = this.#sender('video');
     if (!sender || this.pc?.signalingState === 'closed') return;
     const parameters = sender.getParameters();
     if (parameters.encodings.length === 0) return;
