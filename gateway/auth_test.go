@@ -114,7 +114,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			}
 			// A body that would be refused, too: the token comes first.
 			resp := n.do(t, method, path, []string{"Authorization", tc.header, "Content-Type", "text/plain"}, strings.Repeat("x", 1<<20))
-			body := read(t, resp)
+			body := resp.Body
 			if resp.StatusCode != tc.status || method != "HEAD" && !strings.Contains(body, "/problems/"+tc.problem) {
 				t.Errorf("%s with %s: got %d %s, want %d %s", route, tc.name, resp.StatusCode, body, tc.status, tc.problem)
 			}
@@ -124,7 +124,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 		}
 		for _, scheme := range []string{"Bearer ", "bearer ", "BEARER  "} {
 			resp := n.do(t, method, path, []string{"Authorization", scheme + need}, "")
-			if resp.StatusCode == 401 || resp.StatusCode == 403 {
+			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 				t.Errorf("%s with %q and the right token: got %d", route, scheme, resp.StatusCode)
 			}
 		}
@@ -152,12 +152,12 @@ func TestOpenNodeIgnoresAuthorization(t *testing.T) {
 func TestRoomsAreShownToTheirAdministrators(t *testing.T) {
 	n := start(t, withTokens(t))
 	for _, name := range []string{"demo", "other", "third"} {
-		if resp := n.do(t, "POST", "/v1/rooms", []string{"Authorization", "Bearer all-admin-key", "Content-Type", "application/json"}, `{"name":"`+name+`"}`); resp.StatusCode != 201 {
+		if resp := n.do(t, "POST", "/v1/rooms", []string{"Authorization", "Bearer all-admin-key", "Content-Type", "application/json"}, `{"name":"`+name+`"}`); resp.StatusCode != http.StatusCreated {
 			t.Fatalf("%s: got %d", name, resp.StatusCode)
 		}
 	}
 	for token, want := range map[string]int{"admin-key-1": 1, "other-room-key": 1, "all-admin-key": 3} {
-		body := read(t, n.do(t, "GET", "/v1/rooms", []string{"Authorization", "Bearer " + token}, ""))
+		body := n.do(t, "GET", "/v1/rooms", []string{"Authorization", "Bearer " + token}, "").Body
 		if got := strings.Count(body, `"name"`); got != want {
 			t.Errorf("%s sees %d rooms, want %d: %s", token, got, want, body)
 		}
@@ -172,7 +172,7 @@ func TestRoomsAreShownToTheirAdministrators(t *testing.T) {
 // are and are not.
 func TestExistenceIsNotRevealed(t *testing.T) {
 	n := start(t, withTokens(t))
-	if resp := n.do(t, "POST", "/v1/rooms", []string{"Authorization", "Bearer all-admin-key", "Content-Type", "application/json"}, `{"name":"third"}`); resp.StatusCode != 201 {
+	if resp := n.do(t, "POST", "/v1/rooms", []string{"Authorization", "Bearer all-admin-key", "Content-Type", "application/json"}, `{"name":"third"}`); resp.StatusCode != http.StatusCreated {
 		t.Fatalf("got %d", resp.StatusCode)
 	}
 	for _, method := range []string{"GET", "PATCH", "DELETE"} {

@@ -116,7 +116,7 @@ func (c *Config) checkMedia() error {
 func (c *Config) checkExposure() error {
 	host, _, err := splitAddress(c.HTTP)
 	if err != nil || isLoopback(host) {
-		return nil // checkHTTP tells of the error
+		return nil //nolint:nilerr // checkHTTP tells of the error
 	}
 	var errs []error
 	if c.AuthTokenFile == "" && !c.Open {

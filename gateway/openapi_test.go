@@ -65,7 +65,7 @@ func TestProblemsAreReal(t *testing.T) {
 	n := start(t)
 	for _, name := range gateway.ProblemNames() {
 		resp := n.do(t, "GET", "/problems/"+name, nil, "")
-		body := read(t, resp)
+		body := resp.Body
 		if resp.StatusCode != http.StatusOK || !strings.Contains(body, name) {
 			t.Errorf("%s: got %d %q", name, resp.StatusCode, body)
 		}
@@ -90,8 +90,15 @@ func start(t *testing.T, options ...func(*gateway.Config)) node {
 	return n
 }
 
+// answer is a response that was read to its end.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+	Body       string
+}
+
 // do sends a request; headers are pairs of name and value.
-func (n node) do(t *testing.T, method, path string, headers []string, body string) *http.Response {
+func (n node) do(t *testing.T, method, path string, headers []string, body string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, n.LocalURL()+path, strings.NewReader(body))
 	if err != nil {
@@ -105,21 +112,11 @@ func (n node) do(t *testing.T, method, path string, headers []string, body strin
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close() // it was read, or failed
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close() // it was read to its end
-	resp.Body = io.NopCloser(bytes.NewReader(text))
-	return resp
-}
-
-func read(t *testing.T, resp *http.Response) string {
-	t.Helper()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return answer{resp.StatusCode, resp.Header, string(text)}
 }
 
 // checker validates answers, and the requests that were not refused.
@@ -148,11 +145,11 @@ func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	c.check(r, sent, resp, body)
+	c.check(context.WithoutCancel(r.Context()), r, sent, resp, body)
 	return resp, nil
 }
 
-func (c *checker) check(r *http.Request, sent []byte, resp *http.Response, body []byte) {
+func (c *checker) check(ctx context.Context, r *http.Request, sent []byte, resp *http.Response, body []byte) {
 	c.t.Helper()
 	if resp.StatusCode >= 400 {
 		checkProblem(c.t, r, resp, body)
@@ -164,7 +161,7 @@ func (c *checker) check(r *http.Request, sent []byte, resp *http.Response, body 
 			c.t.Errorf("%s %s: %s is %q, want %q", r.Method, r.URL.Path, name, got, want)
 		}
 	}
-	again := r.Clone(context.WithoutCancel(r.Context()))
+	again := r.Clone(ctx)
 	again.URL.Scheme, again.URL.Host, again.Host = "", "", ""
 	again.Body = io.NopCloser(bytes.NewReader(sent))
 	route, params, err := c.router.FindRoute(again)
@@ -184,7 +181,7 @@ func (c *checker) check(r *http.Request, sent []byte, resp *http.Response, body 
 		},
 	}
 	if resp.StatusCode < 300 {
-		if err := openapi3filter.ValidateRequest(again.Context(), input); err != nil {
+		if err := openapi3filter.ValidateRequest(ctx, input); err != nil {
 			c.t.Errorf("%s %s was taken, and openapi.yaml refuses it: %v", r.Method, r.URL.Path, err)
 		}
 	}
@@ -192,7 +189,7 @@ func (c *checker) check(r *http.Request, sent []byte, resp *http.Response, body 
 		RequestValidationInput: input, Status: resp.StatusCode, Header: resp.Header, Options: input.Options,
 	}
 	output.SetBodyBytes(body)
-	if err := openapi3filter.ValidateResponse(again.Context(), output); err != nil {
+	if err := openapi3filter.ValidateResponse(ctx, output); err != nil {
 		c.t.Errorf("%s %s: the answer %d is not that of openapi.yaml: %v", r.Method, r.URL.Path, resp.StatusCode, err)
 	}
 }

@@ -120,7 +120,7 @@ func lookup(name string) (p problem, known bool) {
 func problemOf(err error) (p problem, detail string) {
 	var own *problemError
 	var offer *session.OfferError
-	known := false
+	var known bool
 	switch {
 	case errors.As(err, &own):
 		detail = own.detail

@@ -38,7 +38,7 @@ func (r *reloader) run(ctx context.Context, g *Gateway) {
 		r.log.Warn("files cannot be watched: send SIGHUP after changing them", "err", err)
 		watcher = &fsnotify.Watcher{} // its nil channels never deliver
 	} else {
-		defer watcher.Close()
+		defer func() { _ = watcher.Close() }() // nobody looks any more
 	}
 	seen := r.watch(watcher)
 	quiet := time.NewTimer(settle)

@@ -46,7 +46,7 @@ func offer(t *testing.T, direction webrtc.RTPTransceiverDirection) string {
 }
 
 // post creates a session and returns the path of its URL.
-func (n node) post(t *testing.T, path, token, sdp string) (session string, resp *http.Response) {
+func (n node) post(t *testing.T, path, token, sdp string) (session string, resp answer) {
 	t.Helper()
 	headers := []string{"Content-Type", "application/sdp"}
 	if token != "" {
@@ -54,7 +54,7 @@ func (n node) post(t *testing.T, path, token, sdp string) (session string, resp 
 	}
 	resp = n.do(t, "POST", path, headers, sdp)
 	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("POST %s: got %d %s, want 201", path, resp.StatusCode, read(t, resp))
+		t.Fatalf("POST %s: got %d %s, want 201", path, resp.StatusCode, resp.Body)
 	}
 	session, ok := strings.CutPrefix(resp.Header.Get("Location"), n.URL())
 	if !ok || !strings.HasPrefix(session, "/s/") {
@@ -81,7 +81,7 @@ func TestSessionLife(t *testing.T) {
 		if resp.Header.Get("ETag") == "" || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Content-Type") != "application/sdp" {
 			t.Errorf("%s: the headers are %v", tc.path, resp.Header)
 		}
-		if !strings.HasPrefix(read(t, resp), "v=0\r\n") {
+		if !strings.HasPrefix(resp.Body, "v=0\r\n") {
 			t.Errorf("%s: the answer does not begin with v=0", tc.path)
 		}
 		for _, method := range []string{"GET", "HEAD"} {
@@ -89,17 +89,17 @@ func TestSessionLife(t *testing.T) {
 				t.Errorf("%s of %s: got %d, want 204", method, session, resp.StatusCode)
 			}
 		}
-		if resp := n.do(t, "PATCH", session, []string{"Content-Type", "text/plain"}, "x"); resp.StatusCode != 415 || resp.Header.Get("Accept-Patch") != "application/trickle-ice-sdpfrag" {
+		if resp := n.do(t, "PATCH", session, []string{"Content-Type", "text/plain"}, "x"); resp.StatusCode != http.StatusUnsupportedMediaType || resp.Header.Get("Accept-Patch") != "application/trickle-ice-sdpfrag" {
 			t.Errorf("PATCH with the wrong type: got %d, Accept-Patch %q", resp.StatusCode, resp.Header.Get("Accept-Patch"))
 		}
 		fragment := []string{"Content-Type", "application/trickle-ice-sdpfrag"}
-		if resp := n.do(t, "PATCH", session, fragment, "a=ice-ufrag:abcd"); resp.StatusCode != 428 {
+		if resp := n.do(t, "PATCH", session, fragment, "a=ice-ufrag:abcd"); resp.StatusCode != http.StatusPreconditionRequired {
 			t.Errorf("PATCH without If-Match: got %d, want 428", resp.StatusCode)
 		}
-		if resp := n.do(t, "PATCH", session, append(fragment, "If-Match", `"nope"`), "a=ice-ufrag:abcd"); resp.StatusCode != 412 {
+		if resp := n.do(t, "PATCH", session, append(fragment, "If-Match", `"nope"`), "a=ice-ufrag:abcd"); resp.StatusCode != http.StatusPreconditionFailed {
 			t.Errorf("PATCH with a wrong If-Match: got %d, want 412", resp.StatusCode)
 		}
-		if resp := n.do(t, "PATCH", session, append(fragment, "If-Match", "*"), "hello"); resp.StatusCode != 400 {
+		if resp := n.do(t, "PATCH", session, append(fragment, "If-Match", "*"), "hello"); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("PATCH with nonsense: got %d, want 400", resp.StatusCode)
 		}
 		for range 2 {
@@ -138,7 +138,7 @@ func TestWrongDirections(t *testing.T) {
 		"/whep/demo": webrtc.RTPTransceiverDirectionSendonly,
 	} {
 		resp := n.do(t, "POST", path, []string{"Content-Type", "application/sdp; charset=utf-8"}, offer(t, direction))
-		if got := decode[problem](t, resp); resp.StatusCode != 422 || got.Type != "/problems/sdp-direction" {
+		if got := decode[problem](t, resp); resp.StatusCode != http.StatusUnprocessableEntity || got.Type != "/problems/sdp-direction" {
 			t.Errorf("%s: got %d %+v, want 422 sdp-direction", path, resp.StatusCode, got)
 		}
 	}

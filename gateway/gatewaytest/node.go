@@ -28,39 +28,39 @@ type Node struct {
 
 // Start runs a node on free ports of 127.0.0.1 until the test ends. Options
 // change its configuration before the start.
-func Start(t testing.TB, options ...func(*gateway.Config)) *Node {
-	t.Helper()
-	return StartOn(t, "127.0.0.1", options...)
+func Start(tb testing.TB, options ...func(*gateway.Config)) *Node {
+	tb.Helper()
+	return StartOn(tb, "127.0.0.1", options...)
 }
 
 // StartOn is Start on another address of this machine.
-func StartOn(t testing.TB, host string, options ...func(*gateway.Config)) *Node {
-	t.Helper()
+func StartOn(tb testing.TB, host string, options ...func(*gateway.Config)) *Node {
+	tb.Helper()
 	cfg, err := gateway.DefaultConfig()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg.HTTP, cfg.Media, cfg.Admin = net.JoinHostPort(host, "0"), net.JoinHostPort(host, "0"), "127.0.0.1:0"
-	cfg.Data, cfg.Open = t.TempDir(), true
-	cfg.OpenAPI = OpenAPI(t)
+	cfg.Data, cfg.Open = tb.TempDir(), true
+	cfg.OpenAPI = OpenAPI(tb)
 	for _, o := range options {
 		o(&cfg)
 	}
-	return Run(t, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))
+	return Run(tb, cfg, slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
 // Run runs a node with all of its configuration given, and with a log of the
 // test's own. Prepare is called before the node runs.
-func Run(t testing.TB, cfg gateway.Config, log *slog.Logger, prepare ...func(*gateway.Gateway)) *Node {
-	t.Helper()
+func Run(tb testing.TB, cfg gateway.Config, log *slog.Logger, prepare ...func(*gateway.Gateway)) *Node {
+	tb.Helper()
 	g, err := gateway.New(cfg, log)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, p := range prepare {
 		p(g)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	n := &Node{
 		Gateway: g,
 		Client:  &http.Client{Transport: &http.Transport{}},
@@ -71,9 +71,9 @@ func Run(t testing.TB, cfg gateway.Config, log *slog.Logger, prepare ...func(*ga
 		defer close(n.stopped)
 		n.err = g.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := n.Stop(); err != nil {
-			t.Errorf("the node ended with %v", err)
+			tb.Errorf("the node ended with %v", err)
 		}
 	})
 	return n
@@ -88,15 +88,15 @@ func (n *Node) Stop() error {
 }
 
 // OpenAPI is the document of this repository.
-func OpenAPI(t testing.TB) []byte {
-	t.Helper()
+func OpenAPI(tb testing.TB) []byte {
+	tb.Helper()
 	_, file, _, ok := runtime.Caller(0)
 	if !ok {
-		t.Fatal("the sources of the test cannot be found")
+		tb.Fatal("the sources of the test cannot be found")
 	}
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "..", "..", "openapi.yaml"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }
