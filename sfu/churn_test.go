@@ -122,6 +122,10 @@ func (c *churner) publish(room, name string) {
 	c.sources = append(c.sources, src)
 	track.RequestKeyframe()
 	track.Clock(time.Now())
+	if c.rng.IntN(2) == 0 {
+		c.known(claim.Start(), ErrPublicationBusy, ErrClosed)
+		src.write(datagram(1, 1, vp8Key))
+	}
 }
 
 func (c *churner) known(err error, known ...error) {

@@ -197,3 +197,23 @@ func TestWithoutNACKLossesAreCounted(t *testing.T) {
 		t.Errorf("%d lost, %d asked", l.lost, l.asked)
 	}
 }
+
+func TestRoundTripIsFollowed(t *testing.T) {
+	var l losses
+	l.measure(300*time.Millisecond, true) // the first guess was too low
+	if l.trip != 300*time.Millisecond {
+		t.Errorf("first: got %v", l.trip)
+	}
+	for range 50 {
+		l.measure(20*time.Millisecond, false)
+	}
+	if l.trip > 25*time.Millisecond {
+		t.Errorf("shorter: got %v", l.trip)
+	}
+	for range 50 { // every request is repeated before the answer can be there
+		l.measure(200*time.Millisecond, true)
+	}
+	if l.trip < 190*time.Millisecond {
+		t.Errorf("longer: got %v", l.trip)
+	}
+}
