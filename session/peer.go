@@ -16,10 +16,6 @@ import (
 )
 
 const (
-	// firstFlight is when a DTLS flight is sent again for the first time; pion
-	// doubles it each time. With the usual second, ffmpeg, which listens a moment
-	// after the first ClientHello came, would begin a second late.
-	firstFlight = 75 * time.Millisecond
 	// replayWindow is in packets. OBS sends lost packets again as they were,
 	// under their old numbers: the usual 64 packets would refuse most of them.
 	replayWindow = 1024
@@ -38,7 +34,7 @@ type peerMux struct {
 	addrs []net.Addr
 }
 
-func newPeerMux(side net.PacketConn, logs pionLogs) (*peerMux, error) {
+func newPeerMux(side sideConn, logs pionLogs) (*peerMux, error) {
 	addr, ok := side.LocalAddr().(*net.UDPAddr)
 	if !ok {
 		return nil, fmt.Errorf("session: media socket has no UDP address but %T", side.LocalAddr())
@@ -50,7 +46,7 @@ func newPeerMux(side net.PacketConn, logs pionLogs) (*peerMux, error) {
 			m.addrs = append(m.addrs, &net.UDPAddr{IP: net.IPv6loopback, Port: addr.Port})
 		}
 	}
-	m.UDPMuxDefault = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: side, Logger: logs.NewLogger("udpmux")})
+	m.UDPMuxDefault = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: newHelloRepeater(side), Logger: logs.NewLogger("udpmux")})
 	return m, nil
 }
 
@@ -83,7 +79,6 @@ func (i *ingest) settings(in *inbound) webrtc.SettingEngine {
 	// The mux hears all that comes; see publisher.sweep. Pion's own limits would
 	// not tell a publisher that pauses from one that is gone.
 	se.SetICETimeouts(0, 0, 0)
-	se.SetDTLSRetransmissionInterval(firstFlight)
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address
 	se.SetSRTPProtectionProfiles(
 		dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -32,7 +31,7 @@ type ingestConfig struct {
 	// side is the publishers' part of the media socket, made for
 	// ice.NewUDPMuxDefault. Only datagrams of ufrags registered with mux, and of
 	// addresses that the ice package has answered with success, arrive there.
-	side        net.PacketConn
+	side        sideConn
 	mux         *mux             // openRoute registers ufrags
 	certificate tls.Certificate  // shared with viewers
 	fingerprint string           // of certificate, sha-256, colon form
