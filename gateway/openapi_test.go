@@ -171,6 +171,10 @@ func (c *checker) check(ctx context.Context, r *http.Request, sent []byte, resp 
 		}
 		return
 	}
+	// The default of an operation stands for its errors alone.
+	if resp.StatusCode < 400 && route.Operation.Responses.Status(resp.StatusCode) == nil {
+		c.t.Errorf("%s %s: openapi.yaml knows no answer %d", r.Method, r.URL.Path, resp.StatusCode)
+	}
 	input := &openapi3filter.RequestValidationInput{
 		Request: again, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{

@@ -1,6 +1,10 @@
 package session
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/sluicemedia/sluice/egress"
+)
 
 // handshakeCounters count viewers' DTLS handshakes.
 type handshakeCounters struct{ started, done, failed atomic.Uint64 }
@@ -12,6 +16,7 @@ type Stats struct {
 	Handshakes HandshakeStats
 	Checks     map[string]uint64 // viewers' connectivity checks, by verdict
 	Drops      map[string]uint64 // datagrams thrown away, by reason
+	Egress     egress.PlaneStats // what viewers were sent
 }
 
 // HandshakeStats count viewers' DTLS handshakes.
@@ -23,6 +28,7 @@ type HandshakeStats struct {
 // Stats returns a copy of the counters.
 func (t *Table) Stats() Stats {
 	st := Stats{
+		Egress:   t.plane.Stats(),
 		Sessions: map[Role]map[string]int{RolePublisher: {}, RoleViewer: {}},
 		Ended:    map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 		Handshakes: HandshakeStats{
