@@ -158,7 +158,7 @@ func (in *inbound) buffer(t packetio.BufferPacketType, ssrc uint32) io.ReadWrite
 func (in *inbound) packet(p []byte, now time.Time) {
 	h := &in.header
 	n, err := h.Unmarshal(p)
-	if err != nil || len(p) > maxPacket {
+	if err != nil || h.Version != 2 || len(p) > maxPacket || h.Padding && n+int(p[len(p)-1]) > len(p) {
 		return
 	}
 	in.record(h, now)
