@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"egress":              {"github.com/pion"},
 	"auth":                {},
 	"web":                 {},
+	"scripts/testsum":     {},
 }
 
 // TestDependencyDirection reads the sources itself rather than asking "go
