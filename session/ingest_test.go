@@ -147,6 +147,21 @@ func TestIngestFigure2(t *testing.T) {
 	}
 }
 
+// TestIngestFingerprint: pion knows one only, and is given the most usual.
+func TestIngestFingerprint(t *testing.T) {
+	ok := string(testdata(t, "fixtures/o_audioonly.sdp"))
+	long := "a=fingerprint:sha-512 " + strings.Repeat("AB:", 63) + "AB\r\n"
+	both := strings.Replace(ok, "a=fingerprint:sha-256", long+"a=fingerprint:SHA-256", 1)
+	if plan, _ := ingest(t, both); !strings.Contains(plan.Offer, "a=fingerprint:sha-256 DA:7B") || strings.Contains(plan.Offer, "sha-512") {
+		t.Errorf("got\n%s", plan.Offer)
+	}
+	before, rest, _ := strings.Cut(ok, "a=fingerprint:")
+	_, rest, _ = strings.Cut(rest, "\r\n")
+	if plan, _ := ingest(t, before+long+rest); !strings.Contains(plan.Offer, long) {
+		t.Errorf("got\n%s", plan.Offer)
+	}
+}
+
 // TestIngestRoles: an answer in which both sides would wait is not sent.
 func TestIngestRoles(t *testing.T) {
 	for _, offered := range []string{"active", "passive"} {

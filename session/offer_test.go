@@ -292,3 +292,36 @@ func TestRetransmissionTypes(t *testing.T) {
 		t.Errorf("got %+v", codecs)
 	}
 }
+
+// TestPlayShapes changes one thing in a viewer's good offer.
+func TestPlayShapes(t *testing.T) {
+	ok := string(testdata(t, "fixtures/o_whep.sdp"))
+	one, _, _ := strings.Cut(strings.Replace(ok, "BUNDLE 0 1", "BUNDLE 0", 1), "m=video")
+	data := strings.NewReplacer("m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=rtcp-mux\r\n", "").Replace(one)
+	cases := []struct{ name, offer, want string }{
+		{"as it is", ok, ""},
+		{"sendrecv", strings.ReplaceAll(ok, "a=recvonly", "a=sendrecv"), ""},
+		{"audio alone", one, ""},
+		{"inactive", strings.Replace(ok, "a=recvonly", "a=inactive", 1), session.ProblemDirection},
+		{"one sends", strings.Replace(ok, "a=recvonly", "a=sendonly", 1), session.ProblemDirection},
+		{"video switched off", strings.Replace(ok, "m=video 9", "m=video 0", 1), ""},
+		{"data alone", data, session.ProblemNoCommonCodec},
+		{"no codec", strings.Replace(one, "opus/48000/2", "speex/8000", 1), session.ProblemNoCommonCodec},
+		{"one section without a codec", strings.Replace(ok, "H264/90000", "theora/90000", 1), ""},
+		{"unreadable packetization mode", strings.Replace(ok, "packetization-mode=1", "packetization-mode=x", 1), ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			o := parseOffer(t, c.offer)
+			if err := o.CheckPlay(); problem(t, err) != c.want {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+			if _, _, _, err := o.AnswerViewer(sdpConfig); c.want == session.ProblemNoCommonCodec && problem(t, err) != c.want {
+				t.Errorf("unchecked: got %v", err)
+			}
+			if c.want == "" {
+				answerViewer(t, c.offer)
+			}
+		})
+	}
+}
