@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -20,7 +21,7 @@ import (
 )
 
 const (
-	maxResponse    = 64 << 10 // bytes of a response that are read
+	maxResponse  = 64 << 10 // bytes of a response that are read
 	maxRedirects = 10
 )
 
@@ -64,22 +65,22 @@ func (c *Client) Open(ctx context.Context, pc *webrtc.PeerConnection) (*ClientSe
 	if err != nil {
 		return nil, err
 	}
-	response, body, err := c.do(ctx, http.MethodPost, c.URL, "application/sdp", []byte(offer), nil)
+	r, err := c.do(ctx, http.MethodPost, c.URL, "application/sdp", []byte(offer), nil)
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode != http.StatusCreated {
-		return nil, refused(response, body)
+	if r.status != http.StatusCreated {
+		return nil, r.refusal()
 	}
-	s := &ClientSession{client: c, pc: pc, etag: response.Header.Get("ETag")}
-	if location := response.Header.Get("Location"); location != "" {
-		at, err := response.Request.URL.Parse(location)
+	s := &ClientSession{client: c, pc: pc, etag: r.header.Get("ETag")}
+	if location := r.header.Get("Location"); location != "" {
+		at, err := r.from.Parse(location)
 		if err != nil {
 			return nil, fmt.Errorf("session: read Location: %w", err)
 		}
 		s.location = at
 	}
-	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)}
+	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(r.body)}
 	if err := pc.SetRemoteDescription(answer); err != nil {
 		// The server holds a session that nobody can use.
 		return nil, errors.Join(fmt.Errorf("session: apply the answer: %w", err), s.Close(ctx))
@@ -108,15 +109,21 @@ func (c *Client) offer(ctx context.Context, pc *webrtc.PeerConnection, options *
 	}
 }
 
+// response is a response that was read to its end.
+type response struct {
+	status int
+	header http.Header
+	from   *url.URL // what answered, after redirects
+	body   []byte
+}
+
 // do sends one request and reads the response.
-func (c *Client) do(ctx context.Context, method, url, mediaType string, body []byte, header http.Header) (*http.Response, []byte, error) {
+func (c *Client) do(ctx context.Context, method, url, mediaType string, body []byte, header http.Header) (*response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("session: %w", err)
+		return nil, fmt.Errorf("session: %w", err)
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	if mediaType != "" {
 		request.Header.Set("Content-Type", mediaType)
 	}
@@ -135,32 +142,31 @@ func (c *Client) do(ctx context.Context, method, url, mediaType string, body []b
 			return nil
 		}
 	}
-	response, err := client.Do(request)
+	answer, err := client.Do(request)
 	if err != nil {
-		return nil, nil, fmt.Errorf("session: %w", err)
+		return nil, fmt.Errorf("session: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // was read
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
-	if err != nil {
-		return nil, nil, fmt.Errorf("session: read the response: %w", err)
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse))
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return nil, fmt.Errorf("session: read the response: %w", err)
 	}
-	return response, text, nil
+	return &response{answer.StatusCode, answer.Header, answer.Request.URL, text}, nil
 }
 
-// refused reads what the server says against a request.
-func refused(response *http.Response, body []byte) error {
-	e := &ResponseError{Status: response.StatusCode}
-	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+// refusal is what the server says against a request.
+func (r *response) refusal() error {
+	e := &ResponseError{Status: r.status}
+	if seconds, err := strconv.Atoi(r.header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
-	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	kind, _, err := mime.ParseMediaType(r.header.Get("Content-Type"))
 	if err != nil {
 		return e
 	}
 	switch kind {
 	case "application/problem+json":
 		var problem struct{ Type, Title, Detail string }
-		if json.Unmarshal(body, &problem) == nil {
+		if json.Unmarshal(r.body, &problem) == nil {
 			e.Problem = problem.Type[strings.LastIndex(problem.Type, "/")+1:]
 			e.Detail = problem.Detail
 			if e.Detail == "" {
@@ -168,7 +174,7 @@ func refused(response *http.Response, body []byte) error {
 			}
 		}
 	case "text/plain":
-		e.Detail = strings.TrimSpace(string(body[:min(len(body), 200)]))
+		e.Detail = strings.TrimSpace(string(r.body[:min(len(r.body), 200)]))
 	}
 	return e
 }
@@ -209,12 +215,12 @@ func (s *ClientSession) Trickle(ctx context.Context, candidates ...webrtc.ICECan
 	for _, c := range candidates {
 		lines = append(lines, strings.TrimPrefix(c.Candidate, "candidate:"))
 	}
-	response, body, err := s.patch(ctx, lines, len(candidates) == 0, s.etag)
+	r, err := s.patch(ctx, lines, len(candidates) == 0, s.etag)
 	if err != nil {
 		return err
 	}
-	if response.StatusCode/100 != 2 {
-		return refused(response, body)
+	if r.status/100 != 2 {
+		return r.refusal()
 	}
 	return nil
 }
@@ -227,14 +233,14 @@ func (s *ClientSession) Restart(ctx context.Context) error {
 	if _, err := s.client.offer(ctx, s.pc, &webrtc.OfferOptions{ICERestart: true}); err != nil {
 		return err
 	}
-	response, body, err := s.patch(ctx, nil, false, "*")
+	r, err := s.patch(ctx, nil, false, "*")
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		return refused(response, body)
+	if r.status != http.StatusOK {
+		return r.refusal()
 	}
-	f, err := ParseFragment(body)
+	f, err := ParseFragment(r.body)
 	if err != nil {
 		return err
 	}
@@ -257,7 +263,7 @@ func (s *ClientSession) Restart(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("session: apply the answer: %w", err)
 	}
-	s.etag = response.Header.Get("ETag")
+	s.etag = r.header.Get("ETag")
 	return nil
 }
 
@@ -271,13 +277,13 @@ func withoutCandidates(attributes []sdp.Attribute) (kept []sdp.Attribute) {
 }
 
 // patch sends a fragment with the present credentials of pc.
-func (s *ClientSession) patch(ctx context.Context, candidates []string, end bool, match string) (*http.Response, []byte, error) {
+func (s *ClientSession) patch(ctx context.Context, candidates []string, end bool, match string) (*response, error) {
 	if s.location == nil {
-		return nil, nil, errNoLocation
+		return nil, errNoLocation
 	}
 	var local sdp.SessionDescription
 	if err := local.UnmarshalString(s.pc.LocalDescription().SDP); err != nil {
-		return nil, nil, fmt.Errorf("session: read own offer: %w", err)
+		return nil, fmt.Errorf("session: read own offer: %w", err)
 	}
 	media := local.MediaDescriptions[0]
 	attribute := func(key string) string {
@@ -309,12 +315,12 @@ func (s *ClientSession) Close(ctx context.Context) error {
 	if s.location == nil {
 		return nil
 	}
-	response, body, err := s.client.do(ctx, http.MethodDelete, s.Location(), "", nil, nil)
+	r, err := s.client.do(ctx, http.MethodDelete, s.Location(), "", nil, nil)
 	if err != nil {
 		return err
 	}
-	if response.StatusCode/100 != 2 && response.StatusCode != http.StatusNotFound {
-		return refused(response, body)
+	if r.status/100 != 2 && r.status != http.StatusNotFound {
+		return r.refusal()
 	}
 	return nil
 }

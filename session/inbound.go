@@ -103,7 +103,7 @@ func (in *inbound) agree(extensions [][]extension, transportCC bool) {
 		if i >= len(extensions) {
 			return
 		}
-		for _, e := range extensions[i] {
+		for _, e := range extensions[i] { //nolint:gosec // bounded just above
 			s.extensions[e.id] = e.kind
 			if e.kind == egress.ExtensionTransportCC && transportCC {
 				in.twccID = e.id // the same in all sections (RFC 8843 section 9.2)

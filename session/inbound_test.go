@@ -46,30 +46,30 @@ func videoInbound(s inboundSection) (*inbound, *recorder) {
 	return in, r
 }
 
-func packetOf(t testing.TB, h rtp.Header, payload string) []byte {
-	t.Helper()
+func packetOf(tb testing.TB, h rtp.Header, payload string) []byte {
+	tb.Helper()
 	h.Version = 2
 	b, err := (&rtp.Packet{Header: h, Payload: []byte(payload)}).Marshal()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
 // next returns the packet that waits in a track, "" when there is none.
-func next(t testing.TB, track *IncomingTrack) (rtp.Packet, string) {
-	t.Helper()
+func next(tb testing.TB, track *IncomingTrack) (rtp.Packet, string) {
+	tb.Helper()
 	if track.packets.Count() == 0 {
 		return rtp.Packet{}, ""
 	}
 	b := make([]byte, maxPacket)
 	n, err := track.Read(b)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var p rtp.Packet
 	if err := p.Unmarshal(b[:n]); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p, string(p.Payload)
 }

@@ -23,7 +23,7 @@ type pionLog struct{ log *slog.Logger }
 func (l pionLog) print(text string) { l.log.Debug("pion says", "text", text) }
 
 func (l pionLog) printf(format string, args []any) {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) { //nolint:forbidigo // pion has none to give
 		l.print(fmt.Sprintf(format, args...))
 	}
 }

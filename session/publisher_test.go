@@ -150,10 +150,6 @@ func TestPublisherLeaves(t *testing.T) {
 	}
 }
 
-type trackReader struct{ *session.IncomingTrack }
-
-func readerOf(in *session.IncomingTrack) io.Reader { return trackReader{in} }
-
 func TestPublisherIsSentAway(t *testing.T) {
 	t.Parallel()
 	p := publish(t, newTable(t, nil), publisherOptions{}).up()

@@ -12,7 +12,7 @@ import (
 
 // Publishers who come and go leave no goroutine behind.
 func TestPublisherRounds(t *testing.T) {
-	rounds := 30
+	rounds := 12
 	if testing.Short() {
 		rounds = 5
 	}

@@ -35,7 +35,7 @@ const maxDropout = 3000
 func (r *reception) packet(seq uint16, timestamp uint32, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	step := int32(int16(seq - uint16(r.highest))) //nolint:gosec // wraps on purpose
+	step := int32(int16(seq - uint16(r.highest)))
 	switch {
 	case !r.started, step > maxDropout, step < -maxDropout:
 		r.started = true
@@ -63,7 +63,7 @@ func (r *reception) arrival(now time.Time) float64 {
 func (r *reception) senderReport(ntp uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reportNTP = uint32(ntp >> 16) //nolint:gosec // the middle 32 bits
+	r.reportNTP = uint32(ntp >> 16)
 	r.reportAt = now
 }
 
@@ -79,13 +79,13 @@ func (r *reception) report(now time.Time) (rtcp.ReceptionReport, bool) {
 	gone := int64(expected-r.priorExpected) - int64(r.received-r.priorReceived)
 	var fraction uint8
 	if interval := int64(expected - r.priorExpected); interval > 0 && gone > 0 {
-		fraction = uint8(min(gone*256/interval, 255)) //nolint:gosec // bounded
+		fraction = uint8(min(gone*256/interval, 255))
 	}
 	r.priorExpected, r.priorReceived = expected, r.received
 	block := rtcp.ReceptionReport{
 		SSRC:               r.ssrc,
 		FractionLost:       fraction,
-		TotalLost:          uint32(min(max(lost, 0), 1<<23-1)), //nolint:gosec // bounded
+		TotalLost:          uint32(min(max(lost, 0), 1<<23-1)),
 		LastSequenceNumber: r.highest,
 		Jitter:             uint32(r.jitter),
 		LastSenderReport:   r.reportNTP,

@@ -64,7 +64,7 @@ func StartOBS(ctx context.Context, o OBSOptions) (*OBS, error) {
 	if o.RetryDelay == 0 {
 		o.RetryDelay = 2 * time.Second
 	}
-	base := rand.Uint32()>>1 + 1 //nolint:gosec // no secret
+	base := rand.Uint32()>>1 + 1
 	b := &OBS{options: o, ssrc: [2]uint32{base, base + 1}, done: make(chan struct{})}
 	var err error
 	if b.media, err = newOBSMedia(); err != nil {
@@ -264,19 +264,19 @@ func (b *OBS) negotiate(ctx context.Context, s *obsSession) error {
 	if err := s.pc.SetLocalDescription(offer); err != nil {
 		return fmt.Errorf("obs: %w", err)
 	}
-	response, answer, err := b.do(ctx, http.MethodPost, b.options.URL, []byte(obsOffer(offer.SDP, b.ssrc)))
+	r, err := b.do(ctx, http.MethodPost, b.options.URL, []byte(obsOffer(offer.SDP, b.ssrc)))
 	if err != nil {
 		return err
 	}
-	location := response.Header.Get("Location")
-	if response.StatusCode != http.StatusCreated || location == "" || len(answer) == 0 {
-		return fmt.Errorf("obs: POST answered %d with Location %q and %d bytes", response.StatusCode, location, len(answer))
+	answer := r.body
+	if r.status != http.StatusCreated || r.location == "" || len(answer) == 0 {
+		return fmt.Errorf("obs: POST answered %d with Location %q and %d bytes", r.status, r.location, len(answer))
 	}
-	if strings.HasPrefix(location, "http") {
-		s.location, err = url.Parse(location)
+	if strings.HasPrefix(r.location, "http") {
+		s.location, err = url.Parse(r.location)
 	} else {
-		at := *response.Request.URL
-		at.Path, at.RawPath, at.RawQuery = location, "", ""
+		at := *r.from
+		at.Path, at.RawPath, at.RawQuery = r.location, "", ""
 		s.location = &at
 	}
 	if err != nil {
@@ -292,11 +292,19 @@ func (b *OBS) negotiate(ctx context.Context, s *obsSession) error {
 	return nil
 }
 
+// obsResponse is a response that was read to its end.
+type obsResponse struct {
+	status   int
+	location string
+	from     *url.URL // what answered, after redirects
+	body     []byte
+}
+
 // do sends one request; the token goes wherever a redirect leads.
-func (b *OBS) do(ctx context.Context, method, at string, body []byte) (*http.Response, []byte, error) {
+func (b *OBS) do(ctx context.Context, method, at string, body []byte) (*obsResponse, error) {
 	request, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("obs: %w", err)
+		return nil, fmt.Errorf("obs: %w", err)
 	}
 	request.Header.Set("User-Agent", "Mozilla/5.0 (OBS-Studio/32.2.2; Linux x86_64; en-US)")
 	if method == http.MethodPost {
@@ -315,27 +323,27 @@ func (b *OBS) do(ctx context.Context, method, at string, body []byte) (*http.Res
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, nil, fmt.Errorf("obs: %w", err)
+		return nil, fmt.Errorf("obs: %w", err)
 	}
 	text, err := io.ReadAll(response.Body)
 	if err := errors.Join(err, response.Body.Close()); err != nil {
-		return nil, nil, fmt.Errorf("obs: %w", err)
+		return nil, fmt.Errorf("obs: %w", err)
 	}
-	return response, text, nil
+	return &obsResponse{response.StatusCode, response.Header.Get("Location"), response.Request.URL, text}, nil
 }
 
 func (b *OBS) delete(ctx context.Context, s *obsSession) error {
 	ctx, cancel := context.WithTimeout(ctx, obsTimeout)
 	defer cancel()
-	response, _, err := b.do(ctx, http.MethodDelete, s.location.String(), nil)
+	r, err := b.do(ctx, http.MethodDelete, s.location.String(), nil)
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
-	b.deletes = append(b.deletes, response.StatusCode)
+	b.deletes = append(b.deletes, r.status)
 	b.mu.Unlock()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("obs: DELETE answered %d", response.StatusCode)
+	if r.status != http.StatusOK {
+		return fmt.Errorf("obs: DELETE answered %d", r.status)
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func obsOffer(own string, ssrc [2]uint32) string {
 		}
 		return m[1]
 	}
-	cname := fmt.Sprintf("%016x", rand.Uint64()) //nolint:gosec // no secret
+	cname := fmt.Sprintf("%016x", rand.Uint64())
 	return strings.NewReplacer(
 		"FINGERPRINT", value("fingerprint"), "UFRAG", value("ice-ufrag"), "PWD", value("ice-pwd"),
 		"AUDIO", fmt.Sprint(ssrc[0]), "VIDEO", fmt.Sprint(ssrc[1]), "CNAME", cname, "\n", "\r\n",
@@ -187,7 +187,7 @@ func FakeH264(interval, size int) func(n int) []byte {
 		b.WriteByte(slice)
 		b.WriteByte(0x88) // first macroblock 0: a new picture begins
 		b.Write(bytes.Repeat([]byte{0xa5}, size))
-		return binary.BigEndian.AppendUint32(b.Bytes(), uint32(n)|1<<31) //nolint:gosec // no start code
+		return binary.BigEndian.AppendUint32(b.Bytes(), uint32(n)|1<<31)
 	}
 }
 
