@@ -21,7 +21,7 @@ func TestE2EPublisherReturns(t *testing.T) {
 	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
 	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
 	first := gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{})
-	waitLive(t, node, "demo") // else the page would ask more than once
+	awaitRoom(t, node, "demo") // else the page would ask more than once
 	viewer := b.Open(node.URL+"/play/demo", gatewaytest.PageOptions{})
 	viewer.WaitFrames(30, joinLimit)
 
@@ -35,15 +35,16 @@ func TestE2EPublisherReturns(t *testing.T) {
 	checkQuiet(t, viewer, third)
 }
 
-// goesOn waits for frames of the codec and looks at two steady seconds.
+// goesOn waits for frames of the codec and looks at some steady seconds.
 func goesOn(t *testing.T, viewer *gatewaytest.Page, codec string, sent func() int) {
 	t.Helper()
 	was := viewer.Report().In("video").FramesDecoded
 	viewer.Wait("frames of the new publisher", joinLimit, func(r gatewaytest.Report) bool {
 		return r.In("video").Codec == codec && r.In("video").FramesDecoded > was+30
 	})
+	pause(t, 2*time.Second) // caught up with live
 	from, before := sent(), viewer.Report()
-	pause(t, 2*time.Second)
+	pause(t, 4*time.Second)
 	to, after := sent(), viewer.Report()
 	checkPlays(t, []window{between(before, after)}, to-from)
 	if after.Posts != 1 || after.Connections != 1 {
@@ -105,7 +106,7 @@ func TestE2EStop(t *testing.T) {
 	const viewers, limit = 50, 2 * time.Second
 	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
 	gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{Size: "320x180", Bitrate: "100k"})
-	waitLive(t, node, "demo")
+	awaitRoom(t, node, "demo")
 	told := make(chan time.Time, viewers)
 	for range viewers {
 		joinPion(t, node.URL+"/whep/demo", func() { told <- time.Now() })
@@ -192,8 +193,8 @@ func joinPion(t *testing.T, url string, closed func()) {
 	})
 }
 
-// waitLive waits until a room is on air.
-func waitLive(t *testing.T, node *gatewaytest.Binary, room string) {
+// awaitRoom waits until a room is on air.
+func awaitRoom(t *testing.T, node *gatewaytest.Binary, room string) {
 	t.Helper()
 	for deadline := time.Now().Add(joinLimit); ; pause(t, 50*time.Millisecond) {
 		resp, err := http.Get(node.URL + "/v1/rooms/" + room)

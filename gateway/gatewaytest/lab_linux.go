@@ -100,6 +100,24 @@ func (l *Lab) Veth(device string, a *Namespace, addrA netip.Prefix, b *Namespace
 	l.run("-n", a.Name, "link", "add", device, "type", "veth", "peer", "name", device, "netns", b.Name)
 	l.up(a, device, addrA)
 	l.up(b, device, addrB)
+	l.running(a, device)
+	l.running(b, device)
+}
+
+// running waits until a device passes packets. The kernel may take a second to
+// say so after both ends are up, and libnice looks for it once only.
+func (l *Lab) running(n *Namespace, device string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		out, err := exec.Command(l.ip, "-n", n.Name, "-oneline", "link", "show", "dev", device).CombinedOutput()
+		// Devices that do not report their state (TAP) are UNKNOWN.
+		if err == nil && (strings.Contains(string(out), "state UP") || strings.Contains(string(out), "state UNKNOWN")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("lab: %s in %s does not come up: %v: %s", device, n.Name, err, out)
+		}
+	}
 }
 
 // up gives a device its address and switches it on.
@@ -131,6 +149,8 @@ func (l *Lab) Link(a *Namespace, addrA netip.Prefix, b *Namespace, addrB netip.P
 	tapA, tapB := l.tap(a, device), l.tap(b, device)
 	l.up(a, device, addrA)
 	l.up(b, device, addrB)
+	l.running(a, device)
+	l.running(b, device)
 	link := &Link{AB: NewDirection(seed, udpOnly(ab)), BA: NewDirection(seed+1, udpOnly(ba))}
 	done := make(chan struct{}, 2)
 	go pump(tapA, tapB, link.AB, done) // both waited for by the cleanup
