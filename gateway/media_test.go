@@ -24,7 +24,7 @@ func TestFramesArriveUnchanged(t *testing.T) {
 			t.Parallel()
 			room := "codec-" + codec.Name
 			p := gatewaytest.Publish(t, node.URL(), room, 45, codec)
-			waitLive(t, node, room)
+			waitLive(t, node.URL(), room)
 			eventually(t, "20 frames sent", func() bool { return p.Sent(codec.Name, 20) != nil })
 			v := gatewaytest.View(t, node.URL(), room, codec)
 			next := -1
@@ -53,7 +53,7 @@ func TestPublisherReturns(t *testing.T) {
 	}
 	h264, vp8, opus := byName["H264"], byName["VP8"], byName["opus"]
 	p := gatewaytest.Publish(t, node.URL(), "back", 30, h264, opus)
-	waitLive(t, node, "back")
+	waitLive(t, node.URL(), "back")
 	v := gatewaytest.View(t, node.URL(), "back", h264, vp8, opus)
 	expectFrames(t, v, p, "H264", 30)
 	expectFrames(t, v, p, "opus", 30)
@@ -72,7 +72,7 @@ func TestRestartInMidPlay(t *testing.T) {
 	node := gatewaytest.Start(t)
 	vp8 := codecNamed(t, "VP8")
 	p := gatewaytest.Publish(t, node.URL(), "restart", 30, vp8)
-	waitLive(t, node, "restart")
+	waitLive(t, node.URL(), "restart")
 	v := gatewaytest.View(t, node.URL(), "restart", vp8)
 	last := expectFrames(t, v, p, "VP8", 30)
 	for _, side := range []struct {
@@ -128,10 +128,10 @@ func expectFrames(t *testing.T, v *gatewaytest.Viewer, p *gatewaytest.Publisher,
 }
 
 // waitLive waits until a room is on air.
-func waitLive(t *testing.T, node *gatewaytest.Node, room string) {
+func waitLive(t *testing.T, base, room string) {
 	t.Helper()
 	eventually(t, "room "+room+" live", func() bool {
-		response, err := node.Client.Get(node.URL() + "/v1/rooms/" + room)
+		response, err := http.Get(base + "/v1/rooms/" + room)
 		if err != nil {
 			t.Fatal(err)
 		}
