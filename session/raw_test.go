@@ -28,22 +28,23 @@ import (
 // raw is a viewer made by hand: it says what a test wants said, and nothing
 // else. It costs little, so that there can be hundreds.
 type raw struct {
-	t          *testing.T
-	session    *session.Session
-	to         *net.UDPAddr
-	sock       *net.UDPConn
-	ufrag, pwd string // ours
-	server     string // the gateway's ufrag
-	serverPwd  string
-	cert       tls.Certificate
-	connected  chan *egress.Viewer
-	closed     chan session.Cause
-	responses  chan *stun.Message // to any of our sockets
-	pipe       *rawPipe
-	dtls       *dtls.Conn
-	out        *srtp.Context
-	readers    sync.WaitGroup
-	media      chan netip.AddrPort // local address at which media came
+	t         *testing.T
+	session   *session.Session
+	to        *net.UDPAddr
+	sock      *net.UDPConn
+	socks     []*net.UDPConn // all there ever were
+	ufrag     string         // ours
+	server    string         // the gateway's ufrag
+	serverPwd string
+	cert      tls.Certificate
+	connected chan *egress.Viewer
+	closed    chan session.Cause
+	responses chan *stun.Message // to any of our sockets
+	pipe      *rawPipe
+	dtls      *dtls.Conn
+	out       *srtp.Context
+	readers   sync.WaitGroup
+	media     chan netip.AddrPort // local address at which media came
 }
 
 const rawOffer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
@@ -125,8 +126,8 @@ func (r *raw) shut() {
 		_ = r.dtls.Close()
 	}
 	_ = r.pipe.Close()
-	if r.sock != nil {
-		_ = r.sock.Close()
+	for _, sock := range r.socks {
+		_ = sock.Close() // some of them again
 	}
 	r.readers.Wait()
 }
@@ -149,6 +150,7 @@ func (r *raw) rebind() {
 		_ = r.sock.Close()
 	}
 	r.sock = sock
+	r.socks = append(r.socks, sock)
 	r.readers.Go(func() { r.read(sock) })
 }
 
