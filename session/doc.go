@@ -5,4 +5,15 @@
 // (publisher.go); a viewer's is our own: ICE-lite responder, DTLS for the
 // handshake only, SRTP keys handed to package egress (viewer.go). Both sit
 // behind one UDP socket (mux.go).
+//
+// A Table runs two goroutines, the read loop of the socket and a sweeper that
+// looks at the clock for all sessions, and one for each handshake under way,
+// late DTLS alert and session that ends. Viewers that are connected have none.
+// Table.Close waits for all of them.
+//
+// Locks are taken in this order: patching.mu, Session.restarts, Session.calls
+// (held while a callback runs), viewer.reviving, viewer.mu or route.mu, then
+// those of the mux and of package egress; Table.mu and Session.mu come last and
+// are held for a few lines only. Session.end takes no lock that a callback
+// could hold, so a callback may close any session, its own, too.
 package session
