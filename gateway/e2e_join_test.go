@@ -3,7 +3,9 @@
 package gateway_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +44,7 @@ func TestE2EFirstFrame(t *testing.T) {
 			join, took[join], fromNavigation[join], perSecond, behind.Round(time.Millisecond))
 		for second, n := range perSecond {
 			if n < distinctFrames {
-				t.Errorf("join %d: %d distinct frames in second %d, want %d", join, n, second+1, distinctFrames)
+				t.Errorf("join %d: %d distinct frames in second %d, want %d:%s", join, n, second+1, distinctFrames, trace(frames))
 			}
 		}
 		if behind < 0 || behind > behindLive {
@@ -78,6 +80,15 @@ func afterJoin(t *testing.T, publisher *gatewaytest.FFmpeg, frames []gatewaytest
 		last = f
 	}
 	return perSecond, behind
+}
+
+// trace writes frames as milliseconds after the first and number.
+func trace(frames []gatewaytest.Frame) string {
+	var b strings.Builder
+	for _, f := range frames {
+		fmt.Fprintf(&b, " %d:%d", f.At.Sub(frames[0].At).Milliseconds(), f.Number)
+	}
+	return b.String()
 }
 
 func milliseconds(ms float64) time.Duration {

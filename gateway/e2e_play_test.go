@@ -4,15 +4,20 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
 )
@@ -161,5 +166,71 @@ func TestE2EGatewayIsDTLSClient(t *testing.T) {
 	checkPlays(t, windows, sent)
 	if answer := pages[0].Report().Answer; !strings.Contains(answer, "a=setup:active") {
 		t.Errorf("the gateway does not say that it is active\n%s", answer)
+	}
+}
+
+// The OBS-shaped publisher sends real H264 with a keyframe every four seconds
+// and ignores requests for more.
+func TestE2EOBS(t *testing.T) {
+	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
+	video, audio := recordedMedia(t)
+	var sent atomic.Int64
+	loop := gatewaytest.LoopH264(video)
+	publisher, err := gatewaytest.StartOBS(t.Context(), gatewaytest.OBSOptions{
+		URL: node.URL + "/whip/demo", Token: "dummy",
+		Video: func(n int) []byte { sent.Add(1); return loop(n) },
+		Audio: func(n int) []byte { return audio[n%len(audio)] },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	windows, pages, frames := watch(t, b, node.URL+"/play/demo", 3, long(5*time.Second, 30*time.Second), gatewaytest.PageOptions{},
+		func() int { return int(sent.Load()) })
+	checkPlays(t, windows, frames)
+	checkQuiet(t, pages...)
+	if err := publisher.Stop(); err != nil {
+		t.Errorf("OBS: %v", err)
+	}
+}
+
+// recordedMedia has ffmpeg encode eight seconds: H264 in Annex B, and Opus in
+// frames of 20 ms.
+func recordedMedia(t *testing.T) (video []byte, audio [][]byte) {
+	t.Helper()
+	dir := t.TempDir()
+	h264, ogg := filepath.Join(dir, "v.h264"), filepath.Join(dir, "a.ogg")
+	cmd := exec.Command(gatewaytest.Tool(t, "ffmpeg"), "-hide_banner", "-nostdin", "-loglevel", "error", "-t", "8",
+		"-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+		"-map", "0:v", "-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",
+		"-g", "120", "-sc_threshold", "0", "-b:v", "800k", "-x264-params", "aud=0:repeat-headers=1", "-t", "8", "-f", "h264", h264,
+		"-map", "1:a", "-c:a", "libopus", "-ac", "2", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "20000", "-t", "8", "-f", "ogg", ogg)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg: %v\n%s", err, out)
+	}
+	video, err := os.ReadFile(h264)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(ogg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	pages, _, err := oggreader.NewWith(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		page, _, err := pages.ParseNextPage()
+		if errors.Is(err, io.EOF) {
+			return video, audio
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(page), "OpusTags") {
+			audio = append(audio, page)
+		}
 	}
 }
