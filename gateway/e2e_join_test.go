@@ -22,17 +22,23 @@ const (
 )
 
 func TestE2EFirstFrame(t *testing.T) {
+	const joins, gop, step = 10, 300, 143 // gop and step in frames
 	node := gatewaytest.StartBinary(t, gatewaytest.BinaryOptions{})
-	publisher := gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{GOP: 300, Barcode: true})
+	publisher := gatewaytest.StartFFmpeg(t, node.URL+"/whip/demo", gatewaytest.FFmpegOptions{GOP: gop, Barcode: true})
 	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
 	// The first page warms the browser up.
 	warm := b.Open(node.URL+"/play/demo", gatewaytest.PageOptions{Barcode: true})
 	warm.WaitFrames(30, joinLimit)
 	warm.Close()
 
-	const joins = 10
+	// The joins are spread over the keyframe interval; the first comes right
+	// after a keyframe.
+	start := (publisher.Frames()/gop + 1) * gop
 	var took, fromNavigation []time.Duration
 	for join := range joins {
+		for publisher.Frames() < start+join*step {
+			pause(t, 10*time.Millisecond)
+		}
 		p := b.Open(node.URL+"/play/demo", gatewaytest.PageOptions{Barcode: true})
 		r := p.WaitFrames(1, joinLimit)
 		pause(t, 3500*time.Millisecond-milliseconds(r.Now-r.FirstFrame))
