@@ -14,6 +14,7 @@ PKG ?= ./...
 # End-to-end tests measure frame rates of browsers: one after the other, without
 # the race detector, and never from the cache.
 E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
+E2E_WEB := -tags=e2e -count=1 -timeout=10m ./web
 
 .PHONY: build test test-long test-unit e2e deps vet lint fuzz-short bench cover
 
@@ -21,23 +22,23 @@ build: ## the binary
 	CGO_ENABLED=0 go build -trimpath -o sluice .
 
 test: deps vet lint ## everything; the last line is the sum of all tests
-	go run ./scripts/testsum -fuzz=$(FUZZTIME) '-race -timeout=10m ./...' '$(E2E)'
+	go run ./scripts/testsum -fuzz=$(FUZZTIME) '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
 
 test-long: deps vet lint ## the same with full counts and durations
-	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s '-race -timeout=60m ./...' '$(E2E:20m=90m)'
+	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
 
 test-unit: ## the packages' own tests, quick
 	go run ./scripts/testsum '$(PKG)'
 
 e2e: deps ## real clients and network namespaces only (RUN=regexp picks)
-	go run ./scripts/testsum '$(if $(RUN),$(E2E:-run=^TestE2E=-run=$(RUN)),$(E2E))'
+	go run ./scripts/testsum $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
 
 deps: ## what the tests run: browser, ffmpeg, GStreamer, linter
 	scripts/deps
 
 vet: ## compile checks, also of the end-to-end tests
 	go vet ./...
-	go vet -tags=e2e ./gateway/...
+	go vet -tags=e2e ./...
 
 lint: deps ## golangci-lint and formatting
 	golangci-lint run --build-tags=e2e ./...

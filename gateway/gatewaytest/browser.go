@@ -23,7 +23,7 @@ var probe string
 // Browser is a headless Chromium with a fake camera and microphone.
 type Browser struct {
 	t   testing.TB
-	ctx context.Context //nolint:containedctx // chromedp keeps its state in contexts
+	ctx context.Context // chromedp keeps its state in contexts
 }
 
 // BrowserOptions say how a browser is started.
@@ -91,7 +91,7 @@ type PageOptions struct {
 // Page is one page, in a window of its own.
 type Page struct {
 	t      testing.TB
-	ctx    context.Context //nolint:containedctx // chromedp keeps its state in contexts
+	ctx    context.Context // chromedp keeps its state in contexts
 	cancel context.CancelFunc
 	URL    string
 }

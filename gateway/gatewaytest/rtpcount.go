@@ -83,7 +83,7 @@ func udpPayload(frame []byte) []byte {
 		return nil
 	}
 	ip := frame[ethernet:]
-	header := 0
+	var header int
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case 0x0800:
 		header = int(ip[0]&15) * 4
