@@ -22,16 +22,16 @@ build: ## the binary
 	CGO_ENABLED=0 go build -trimpath -o sluice .
 
 test: deps vet lint ## everything; the last line is the sum of all tests
-	go run ./scripts/testsum -fuzz=$(FUZZTIME) '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
+	go run ./scripts/testsum -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
 
 test-long: deps vet lint ## the same with full counts and durations
-	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
+	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
 
 test-unit: ## the packages' own tests, quick
-	go run ./scripts/testsum '$(PKG)'
+	go run ./scripts/testsum -- '$(PKG)'
 
 e2e: deps ## real clients and network namespaces only (RUN=regexp picks)
-	go run ./scripts/testsum $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
+	go run ./scripts/testsum -- $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
 
 deps: ## what the tests run: browser, ffmpeg, GStreamer, linter
 	scripts/deps

@@ -1,6 +1,6 @@
 // Testsum runs go test several times and adds the results up.
 //
-//	testsum [-fuzz 3s] 'go test arguments' ['go test arguments'...]
+//	testsum [-fuzz 3s] -- 'go test arguments' ['go test arguments'...]
 //
 // Each operand is one run of go test, in the order given, whatever the runs
 // before it gave. With -fuzz every fuzz target of the module is then fuzzed for
