@@ -261,14 +261,13 @@ func (g *Gateway) kickSession(w http.ResponseWriter, r *http.Request, p httprout
 	if _, err := g.authorize(r, name, auth.Moderate); err != nil {
 		return err
 	}
-	s, err := g.sessions.Find(p.ByName("session"))
-	if err != nil {
-		return err
+	id := p.ByName("session")
+	for _, s := range g.sessions.List() {
+		if i := s.Info(); i.Labels.Room == name && (i.ID == id || s.ID() == id) {
+			s.Close(session.CauseKicked)
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
 	}
-	if s.Info().Labels.Room != name {
-		return session.ErrNotFound
-	}
-	s.Close(session.CauseKicked)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return session.ErrNotFound
 }

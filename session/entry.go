@@ -13,7 +13,7 @@ import (
 // Session is one WHIP or WHEP session.
 type Session struct {
 	t         *Table
-	id, name  string // name is for logs: the id is a capability, so only the beginning
+	id, name  string // name is PublicID(id): for logs and lists
 	role      Role
 	labels    Labels
 	since     time.Time
@@ -57,7 +57,7 @@ func (s state) String() string {
 func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause), o *Offer) *Session {
 	id = cmp.Or(id, t.NewID())
 	return &Session{
-		t: t, id: id, name: id[:len(t.cfg.Node)+9],
+		t: t, id: id, name: PublicID(id),
 		role: role, labels: l, since: time.Now(), frame: o.frame(), closed: closed,
 		done: make(chan struct{}), etag: newETag(),
 		remote: credentials{strings.Clone(o.UFrag), strings.Clone(o.Pwd)},
@@ -68,6 +68,16 @@ func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause), o
 // session before it is there. 260 bits: an id is all that protects a session URL.
 func (t *Table) NewID() string {
 	return t.cfg.Node + "." + strings.ToLower(rand.Text()+rand.Text())
+}
+
+// publicLength is how much of the secret a public id shows: 40 of 260 bits.
+const publicLength = 8
+
+// PublicID is the part of a session id that may be shown: the id itself is what
+// protects the session URL, so logs, lists and events name a session by this.
+func PublicID(id string) string {
+	node, secret, _ := strings.Cut(id, ".")
+	return node + "." + secret[:min(len(secret), publicLength)]
 }
 
 // newETag makes an opaque strong entity tag (RFC 9110 section 8.8.3).
@@ -102,7 +112,7 @@ func (s *Session) Close(c Cause) { s.end(c) }
 func (s *Session) Info() Info {
 	s.mu.Lock()
 	i := Info{
-		ID: s.id, Role: s.role, Labels: s.labels, Cause: s.cause, Since: s.since, Profile: s.profile,
+		ID: s.name, Role: s.role, Labels: s.labels, Cause: s.cause, Since: s.since, Profile: s.profile,
 		State: s.state.String(),
 	}
 	s.mu.Unlock()
@@ -233,8 +243,8 @@ func (s *Session) report(c Cause) {
 	attrs := []any{
 		slog.String("session", s.name), slog.String("role", string(s.role)), slog.String("room", s.labels.Room),
 		slog.String("publication", s.labels.Publication), slog.String("identity", s.labels.Identity),
-		slog.String("cause", string(c)), slog.Duration("duration", time.Since(s.since).Round(time.Millisecond)),
-		slog.Duration("rtt", i.RTT), slog.String("profile", i.Profile),
+		slog.String("cause", string(c)), slog.Int64("duration_ms", time.Since(s.since).Milliseconds()),
+		slog.Int64("rtt_ms", i.RTT.Milliseconds()), slog.String("profile", i.Profile),
 	}
 	if v := i.Viewer; v != nil {
 		attrs = append(attrs, slog.Float64("loss", v.LossFraction), slog.Uint64("packets", v.Packets))

@@ -90,7 +90,7 @@ type ViewerSetup struct {
 
 // Info is a snapshot of a session.
 type Info struct {
-	ID      string
+	ID      string // see PublicID
 	Role    Role
 	Labels  Labels
 	State   string // "connecting", "live", "silent" or "ended"

@@ -280,7 +280,7 @@ func TestLogLine(t *testing.T) {
 	}
 	text := log.String()
 	for _, want := range []string{
-		`msg="session ended"`, "role=viewer", "room=demo", "publication=main", "cause=kicked", "duration=",
+		`msg="session ended"`, "role=viewer", "room=demo", "publication=main", "cause=kicked", "duration_ms=",
 		"profile=SRTP_AEAD_AES_128_GCM", "packets=", "first_frame_ms=", "session=n1.",
 	} {
 		if !strings.Contains(text, want) {

@@ -55,7 +55,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*sessi
 	opened := make(chan struct{}) // closed once s is what it will be
 	defer close(opened)
 	sub, err := e.Rooms.Subscribe(setup.Labels.Room, setup.Labels.Publication, sfu.SubscriptionConfig{
-		Session: setup.ID,
+		Session: session.PublicID(setup.ID),
 		Ended: func() {
 			<-opened
 			if s != nil {

@@ -68,7 +68,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 		}
 	}
 	claim, err := e.Rooms.Publish(setup.Labels.Room, setup.Labels.Publication, sfu.ClaimConfig{
-		Session:  setup.ID,
+		Session:  session.PublicID(setup.ID),
 		Identity: setup.Labels.Identity,
 		Replaced: func() { end(session.CauseReplaced) },
 	})

@@ -152,7 +152,7 @@ func (n *node) goesLive(t *testing.T, p *publisher, s *whip.ClientSession) {
 	poll(t, "the room live", func() bool {
 		p.send(t)
 		info, err := n.Rooms.Info("demo")
-		return err == nil && info.Live && strings.HasSuffix(s.Location(), info.Publications[0].Session)
+		return err == nil && info.Live && strings.Contains(s.Location(), "/s/"+info.Publications[0].Session)
 	})
 }
 
