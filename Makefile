@@ -16,22 +16,25 @@ PKG ?= ./...
 E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
 E2E_WEB := -tags=e2e -count=1 -timeout=10m ./web
 
-.PHONY: build test test-long test-unit e2e deps vet lint fuzz-short bench cover
+.PHONY: testsum build test test-long test-unit e2e deps vet lint fuzz-short bench cover
 
 build: ## the binary
 	CGO_ENABLED=0 go build -trimpath -o sluice .
 
-test: deps vet lint ## everything; the last line is the sum of all tests
-	go run ./scripts/testsum -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
+test: deps vet lint testsum ## everything; the last line is the sum of all tests
+	testsum -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
 
-test-long: deps vet lint ## the same with full counts and durations
-	SLUICE_LONG=1 go run ./scripts/testsum -fuzz=60s -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
+test-long: deps vet lint testsum ## the same with full counts and durations
+	SLUICE_LONG=1 testsum -fuzz=60s -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
 
-test-unit: ## the packages' own tests, quick
-	go run ./scripts/testsum -- '$(PKG)'
+test-unit: testsum ## the packages' own tests, quick
+	testsum -- '$(PKG)'
 
-e2e: deps ## real clients and network namespaces only (RUN=regexp picks)
-	go run ./scripts/testsum -- $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
+e2e: deps testsum ## real clients and network namespaces only (RUN=regexp picks)
+	testsum -- $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
+
+testsum: # not by go run, which adds a line of its own when a test fails
+	go build -o $(SLUICE_TOOLS)/bin/testsum ./scripts/testsum
 
 deps: ## what the tests run: browser, ffmpeg, GStreamer, linter
 	scripts/deps
@@ -43,8 +46,8 @@ vet: ## compile checks, also of the end-to-end tests
 lint: deps ## golangci-lint and formatting
 	golangci-lint run --build-tags=e2e ./...
 
-fuzz-short: ## every fuzz target for FUZZTIME
-	go run ./scripts/testsum -fuzz=$(FUZZTIME)
+fuzz-short: testsum ## every fuzz target for FUZZTIME
+	testsum -fuzz=$(FUZZTIME)
 
 bench: ## benchmarks; BASE=commit compares with it, runs in turn (PKG, BENCH, COUNT, BENCHTIME)
 	scripts/bench $(BASE)
