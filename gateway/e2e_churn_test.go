@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,15 +109,30 @@ func atRest(t *testing.T, node *gatewaytest.Binary) footprint {
 	})
 	pause(t, long(2*time.Second, 65*time.Second)) // ended sessions are remembered for a minute
 	http.DefaultClient.CloseIdleConnections()
-	for range 2 { // the second collection frees what the first finalized
-		fetchText(t, "http://"+node.Admin+"/debug/pprof/heap?gc=1")
-	}
 	return footprint{
 		goroutines: metric(t, node, "go_goroutines"),
 		files:      metric(t, node, "process_open_fds"),
-		heap:       metric(t, node, "go_memstats_heap_alloc_bytes"),
+		heap:       liveHeap(t, node),
 		rss:        metric(t, node, "process_resident_memory_bytes"),
 	}
+}
+
+// liveHeap is what a collection leaves. The profile in words begins with a
+// collection and takes the memory statistics before it allocates itself.
+func liveHeap(t *testing.T, node *gatewaytest.Binary) float64 {
+	t.Helper()
+	var text string
+	for range 2 { // the second frees what the first finalized
+		text = fetchText(t, "http://"+node.Admin+"/debug/pprof/heap?gc=1&debug=1")
+	}
+	const key = "# HeapAlloc = "
+	_, rest, ok := strings.Cut(text, key)
+	line, _, _ := strings.Cut(rest, "\n")
+	bytes, err := strconv.ParseFloat(line, 64)
+	if !ok || err != nil {
+		t.Fatalf("the heap profile has no line %q", key)
+	}
+	return bytes
 }
 
 // metric sums a metric of the node over its labels.
