@@ -117,7 +117,10 @@ func (r *reloader) watch(watcher *fsnotify.Watcher) map[string]state {
 func (r *reloader) reload(g *Gateway) {
 	cfg, err := r.load()
 	if err == nil {
-		err = cfg.Check()
+		err = cfg.Check() // as it will be after a restart
+	}
+	if err == nil {
+		err = effective(cfg, &g.cfg).Check()
 	}
 	if err == nil && cfg.hasTLS() != g.cfg.hasTLS() {
 		r.log.Warn("setting needs a restart", "setting", "tls-cert")
@@ -138,4 +141,18 @@ func (r *reloader) reload(g *Gateway) {
 	}
 	r.now = cfg
 	r.log.Info("configuration reloaded")
+}
+
+// effective is what the node would run with: the settings that it was started
+// with, and the reloadable ones of cfg. A file that moves --http to loopback
+// and takes the tokens away is right, but the node still listens to everybody.
+func effective(cfg Config, started *Config) *Config {
+	running := *started
+	from, to := reflect.ValueOf(cfg), reflect.ValueOf(&running).Elem()
+	for _, o := range options() {
+		if o.reload {
+			to.FieldByIndex(o.index).Set(from.FieldByIndex(o.index))
+		}
+	}
+	return &running
 }

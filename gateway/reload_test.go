@@ -165,6 +165,29 @@ func TestAuthenticationCannotBeLostByAReload(t *testing.T) {
 	}
 }
 
+// TestReloadKeepsAPublicNodeGuarded: a new file without tokens is right for the
+// loopback address that stands in it, but the node listens where it did.
+func TestReloadKeepsAPublicNodeGuarded(t *testing.T) {
+	cfg := onLoopback(t)
+	cfg.HTTP, cfg.Media = "0.0.0.0:0", ":0"
+	cfg.AuthTokenFile = filepath.Join(t.TempDir(), "tokens")
+	write(t, cfg.AuthTokenFile, "first-token * admin\n")
+	n, log, hangup, set := reloading(t, cfg)
+	changed := cfg
+	changed.HTTP, changed.AuthTokenFile = "127.0.0.1:0", ""
+	set(changed, nil)
+	hangup <- syscall.SIGHUP
+	eventually(t, "the reload ended", func() bool {
+		return log.count("configuration not reloaded")+log.count("configuration reloaded") > 0
+	})
+	if got := status(t, n, "other-token"); got != http.StatusUnauthorized {
+		t.Errorf("without a token: got %d, want 401", got)
+	}
+	if log.count("--open") != 1 {
+		t.Error("the log does not say what is wrong")
+	}
+}
+
 func TestCertificateIsFollowed(t *testing.T) {
 	cfg, dir := onLoopback(t), t.TempDir()
 	cfg.TLSCert, cfg.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
