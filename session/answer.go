@@ -47,17 +47,15 @@ func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSe
 	if active = o.Setup == "passive"; active {
 		body.setup = "active"
 	}
-	missed, served := false, false
+	if err := o.checkOnAir(accepted, c.Prefer); err != nil {
+		return nil, nil, false, err
+	}
 	for _, i := range accepted {
 		s := &o.Sections[i]
-		codecs, onAir, playable := prefer(s.Codecs, c.Prefer, s.Kind)
-		missed, served = missed || onAir && !playable, served || playable
+		codecs, _ := prefer(s.Codecs, c.Prefer, s.Kind)
 		a := &answerSection{codecs: codecs, extensions: answered(s.extensions, body.direction), kind: s.Kind, cname: c.CNAME}
 		a.chooseSSRCs()
 		body.sections[i] = a
-	}
-	if missed && !served {
-		return nil, nil, false, refuse(ProblemNoCommonCodec, "on air is %s, which the offer lacks; add it to the offer", codecNames(c.Prefer))
 	}
 	if answer, err = o.fitAnswer(c, &body); err != nil {
 		return nil, nil, false, err
@@ -68,23 +66,53 @@ func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSe
 	return answer, sections, active, nil
 }
 
+// checkOnAir refuses an offer that asks for video while video is on air in a
+// codec it lacks: sound under a black picture would look like a fault of ours.
+// Audio may be missed as long as there is a picture. Kinds that nobody sends
+// now, or that the viewer does not ask for, are no reason to refuse.
+func (o *Offer) checkOnAir(accepted []int, live []webrtc.RTPCodecCapability) error {
+	missed, served := false, false
+	for _, kind := range []string{"video", "audio"} {
+		asked := slices.ContainsFunc(o.Sections, func(s Section) bool { return s.Kind == kind && !s.disabled })
+		onAir := slices.ContainsFunc(live, func(c webrtc.RTPCodecCapability) bool { return mediaKind(c) == kind })
+		if !asked || !onAir {
+			continue
+		}
+		playable := slices.ContainsFunc(accepted, func(i int) bool {
+			s := &o.Sections[i]
+			if s.Kind != kind {
+				return false
+			}
+			_, some := prefer(s.Codecs, live, kind)
+			return some
+		})
+		missed, served = missed || !playable, served || playable
+		if kind == "video" && !playable {
+			break
+		}
+	}
+	if !missed || served {
+		return nil
+	}
+	return refuse(ProblemNoCommonCodec, "on air is %s, which the offer lacks in part or in all; add it to the offer", codecNames(live))
+}
+
 // prefer sorts the codecs of a section so that those on air come first, the
-// best match foremost. OnAir tells that something of the kind is on air,
-// playable that the viewer can play some of it.
-func prefer(offered []Codec, live []webrtc.RTPCodecCapability, kind string) (sorted []Codec, onAir, playable bool) {
+// best match foremost. Playable tells that the viewer can play some of what is
+// on air.
+func prefer(offered []Codec, live []webrtc.RTPCodecCapability, kind string) (sorted []Codec, playable bool) {
 	rest := slices.Clone(offered)
 	for _, l := range live {
 		if mediaKind(l) != kind {
 			continue
 		}
-		onAir = true
 		matching := slices.DeleteFunc(slices.Clone(rest), func(c Codec) bool { return match(c, l) == 0 })
 		slices.SortStableFunc(matching, func(a, b Codec) int { return match(b, l) - match(a, l) })
 		rest = slices.DeleteFunc(rest, func(c Codec) bool { return match(c, l) != 0 })
 		sorted = append(sorted, matching...)
 	}
 	playable = len(sorted) > 0
-	return append(sorted, rest...), onAir, playable
+	return append(sorted, rest...), playable
 }
 
 func codecNames(codecs []webrtc.RTPCodecCapability) string {

@@ -210,7 +210,12 @@ func TestAnswerNoCommonCodec(t *testing.T) {
 		want        string
 	}{
 		{"video on air alone", vp8Only, []webrtc.RTPCodecCapability{live}, session.ProblemNoCommonCodec},
-		{"audio can be heard", vp8Only, []webrtc.RTPCodecCapability{live, opus}, ""},
+		{"sound under a black picture", vp8Only, []webrtc.RTPCodecCapability{live, opus}, session.ProblemNoCommonCodec},
+		{"sound first, under a black picture", vp8Only, []webrtc.RTPCodecCapability{opus, live}, session.ProblemNoCommonCodec},
+		{"no codec for video at all", strings.ReplaceAll(vp8Only, "VP8/90000", "theora/90000"), []webrtc.RTPCodecCapability{live, opus}, session.ProblemNoCommonCodec},
+		{"a picture without sound", string(testdata(t, "fixtures/o_whep.sdp")), []webrtc.RTPCodecCapability{live, {MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}}, ""},
+		{"video comes later", vp8Only, []webrtc.RTPCodecCapability{opus}, ""},
+		{"video is not asked for", string(testdata(t, "fixtures/o_audioonly.sdp")), []webrtc.RTPCodecCapability{live, opus}, ""},
 		{"nobody on air", vp8Only, nil, ""},
 		{"other kind on air", string(testdata(t, "fixtures/o_audioonly.sdp")), []webrtc.RTPCodecCapability{live}, ""},
 		{"single units cannot take fragments", strings.Replace(string(testdata(t, "fixtures/o_whep.sdp")), "packetization-mode=1", "packetization-mode=0", 1), []webrtc.RTPCodecCapability{live}, session.ProblemNoCommonCodec},
