@@ -138,6 +138,9 @@ func (s *Session) Restart(f *Fragment) (reply []byte, etag string, err error) {
 	}
 	local, err := s.transport.restart(f)
 	if err != nil {
+		if s.hasEnded() { // meanwhile; that is why
+			return nil, "", ErrNotFound
+		}
 		return nil, "", err
 	}
 	reply = s.frame.marshalFragment(AnswerConfig{UFrag: local.ufrag, Pwd: local.pwd, Candidates: s.t.candidates})
@@ -167,6 +170,12 @@ func (s *Session) isLive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == stateLive
+}
+
+func (s *Session) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateEnded
 }
 
 func (s *Session) stateName() string {

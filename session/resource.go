@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ const (
 
 	// bodyTimeout is how long a body may take to arrive, all of it.
 	bodyTimeout = 5 * time.Second
+	// deleteMax bounds how long DELETE waits for what the session held.
+	deleteMax = 500 * time.Millisecond
 )
 
 // ReadOffer reads the body of a POST: media type, size and time are bounded.
@@ -108,7 +111,24 @@ func (t *Table) Delete(w http.ResponseWriter, r *http.Request, id string) error 
 		s.Close(CauseDeleted)
 	case !t.Ended(id):
 		return err
+	default:
+		s = t.departing(id)
+	}
+	if s != nil {
+		s.await(r.Context(), t.deleteLimit)
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// await waits for the end of all that a session held, so that whoever said
+// DELETE may publish again at once, but not for longer than limit.
+func (s *Session) await(ctx context.Context, limit time.Duration) {
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-s.done:
+	case <-late.C:
+	case <-ctx.Done():
+	}
 }

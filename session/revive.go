@@ -207,6 +207,10 @@ func (v *viewer) open(record []byte) bool {
 
 // farewell says close_notify on behalf of a dropped connection.
 func (v *viewer) farewell() {
+	// The slot comes before reviving, as in hear: farewells that held reviving
+	// while alerts of the same viewers held every slot would wait for each other.
+	v.t.revivals <- struct{}{} // bounded work, so this wait is short
+	defer func() { <-v.t.revivals }()
 	v.reviving.Lock()
 	defer v.reviving.Unlock()
 	v.mu.Lock()
@@ -215,8 +219,6 @@ func (v *viewer) farewell() {
 	if silent {
 		return
 	}
-	v.t.revivals <- struct{}{} // bounded work, so this wait is short
-	defer func() { <-v.t.revivals }()
 	conn, _, err := v.revive()
 	if err != nil {
 		v.t.log.Warn("DTLS not resumed", "session", v.s.name, "err", err)

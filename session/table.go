@@ -43,7 +43,7 @@ type Table struct {
 	fingerprint string
 	candidates  []netip.AddrPort
 
-	handshakeLimit, lingerLimit, strayAge time.Duration
+	handshakeLimit, lingerLimit, strayAge, deleteLimit time.Duration
 
 	joins      chan struct{} // a slot for each handshake under way
 	revivals   chan struct{} // a slot for each connection revived from state
@@ -54,7 +54,7 @@ type Table struct {
 	mu       sync.Mutex // guards what follows; no other lock is taken under it but Session.mu
 	closing  bool
 	sessions map[string]*Session
-	leaving  map[*Session]struct{} // ended, not finished yet
+	leaving  map[string]*Session // ended, not finished yet
 	ended    map[string]time.Time
 	causes   map[Role]map[Cause]uint64
 }
@@ -77,11 +77,12 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		handshakeLimit: min(handshakeMax, cfg.ConnectTimeout),
 		lingerLimit:    lingerMax,
 		strayAge:       strayMax,
+		deleteLimit:    deleteMax,
 		joins:          make(chan struct{}, maxJoins),
 		revivals:       make(chan struct{}, maxRevivals),
 		quit:           make(chan struct{}),
 		sessions:       make(map[string]*Session),
-		leaving:        make(map[*Session]struct{}),
+		leaving:        make(map[string]*Session),
 		ended:          make(map[string]time.Time),
 		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 	}
@@ -184,7 +185,7 @@ func (t *Table) remove(s *Session, c Cause, then func()) bool {
 	delete(t.sessions, s.id)
 	t.ended[s.id] = time.Now()
 	t.causes[s.role][c]++
-	t.leaving[s] = struct{}{}
+	t.leaving[s.id] = s
 	t.wg.Go(then)
 	return true
 }
@@ -192,7 +193,7 @@ func (t *Table) remove(s *Session, c Cause, then func()) bool {
 // left is the last that happens to a session.
 func (t *Table) left(s *Session) {
 	t.mu.Lock()
-	delete(t.leaving, s)
+	delete(t.leaving, s.id)
 	t.mu.Unlock()
 	close(s.done)
 }
@@ -205,6 +206,13 @@ func (t *Table) Find(id string) (*Session, error) {
 		return s, nil
 	}
 	return nil, ErrNotFound
+}
+
+// departing returns a session that ended and still holds something, or nil.
+func (t *Table) departing(id string) *Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.leaving[id]
 }
 
 // Ended tells whether the session of this id ended within the last minute.
@@ -292,7 +300,7 @@ func (t *Table) Close() error {
 		s.end(CauseDrained)
 	}
 	t.mu.Lock()
-	leaving := slices.Collect(maps.Keys(t.leaving))
+	leaving := slices.Collect(maps.Values(t.leaving))
 	t.mu.Unlock()
 wait:
 	for _, s := range leaving {
