@@ -11,7 +11,10 @@ import (
 const maxOwnCandidates = 16
 
 // candidates are the addresses at which the media socket can be reached: those
-// advertised, else the one it listens on, else those of the interfaces.
+// advertised, else the one it listens on, else those of the interfaces. In the
+// last case replies leave from the address that the host's routes choose, so on
+// a host with several addresses towards one network only that one connects:
+// there Config.Media should name the address.
 func candidates(listen netip.AddrPort, advertise []netip.Addr) ([]netip.AddrPort, error) {
 	addrs := slices.Clone(advertise)
 	switch {

@@ -64,7 +64,7 @@ func (v *viewer) begin() {
 		return
 	}
 	// Nobody's call: close ends it.
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // see above
 	v.phase = phaseJoining
 	j := &join{
 		pipe:   newPipe(joinQueue, v.t.mux.local, v.t.mux.buffers, v.write),

@@ -30,7 +30,7 @@ func newTable(t *testing.T, change func(*session.Config)) *session.Table {
 	if change != nil {
 		change(&cfg)
 	}
-	table, err := session.NewTable(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	table, err := session.NewTable(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

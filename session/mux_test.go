@@ -1,7 +1,6 @@
 package session
 
 import (
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,7 +13,7 @@ import (
 // testMux is a media socket that does not run: tests hand it datagrams.
 func testMux(t testing.TB) *mux {
 	t.Helper()
-	m, err := listenMedia(netip.MustParseAddrPort("127.0.0.1:0"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	m, err := listenMedia(netip.MustParseAddrPort("127.0.0.1:0"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func TestPatchOrder(t *testing.T) {
 			if c.want == nil && problem(t, err) != session.ProblemFragment || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
-			if accept := w.Header.Get("Accept-Patch"); (accept == frag) != (c.want == session.ErrMediaType) {
+			if accept := w.Header.Get("Accept-Patch"); (accept == frag) != errors.Is(c.want, session.ErrMediaType) {
 				t.Errorf("Accept-Patch is %q", accept)
 			}
 		})

@@ -357,7 +357,6 @@ type rawPipe struct {
 	once     sync.Once
 	mu       sync.Mutex
 	deadline chan struct{} // closed: reads end
-	closed   bool
 	mute     bool
 }
 

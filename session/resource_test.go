@@ -50,7 +50,7 @@ func TestReadOffer(t *testing.T) {
 			if !errors.Is(err, c.want) || (err == nil) != (len(got) > 0) {
 				t.Errorf("got %d bytes, %v, want %v", len(got), err, c.want)
 			}
-			if accept := w.Header().Get("Accept-Post"); (accept == "application/sdp") != (c.want == session.ErrMediaType) {
+			if accept := w.Header().Get("Accept-Post"); (accept == "application/sdp") != errors.Is(c.want, session.ErrMediaType) {
 				t.Errorf("Accept-Post is %q", accept)
 			}
 		})

@@ -240,7 +240,7 @@ func (v *viewer) revive() (*dtls.Conn, *pipe, error) {
 		return nil, nil, fmt.Errorf("session: resume DTLS: %w", err)
 	}
 	// Sends nothing: the state is that of a finished handshake.
-	ctx, cancel := context.WithTimeout(context.Background(), reviveLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), reviveLimit) //nolint:forbidigo // a short piece of work of our own
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		p.mute()

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"maps"
 	"sync/atomic"
 
 	"github.com/sluicemedia/sluice/egress"
@@ -57,9 +58,7 @@ func (t *Table) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for role, causes := range t.causes {
-		for c, n := range causes {
-			st.Ended[role][c] = n
-		}
+		maps.Copy(st.Ended[role], causes)
 	}
 	return st
 }
