@@ -45,7 +45,11 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" && mediaType != "application/merge-patch+json" {
-		w.Header().Set("Accept-Post", "application/json")
+		if r.Method == http.MethodPatch {
+			w.Header().Set("Accept-Patch", "application/json, application/merge-patch+json")
+		} else {
+			w.Header().Set("Accept-Post", "application/json")
+		}
 		return &problemError{name: "media-type", detail: "Send the body as application/json."}
 	}
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {

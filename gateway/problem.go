@@ -175,9 +175,11 @@ func (g *Gateway) writeProblem(w http.ResponseWriter, r *http.Request, err error
 	case http.StatusForbidden:
 		h.Set("WWW-Authenticate", `Bearer realm="sluice", error="insufficient_scope"`)
 	case http.StatusUnsupportedMediaType:
-		if r.Method == http.MethodPatch {
+		switch { // a handler that takes something else has said so
+		case h.Get("Accept-Patch") != "" || h.Get("Accept-Post") != "":
+		case r.Method == http.MethodPatch:
 			h.Set("Accept-Patch", "application/trickle-ice-sdpfrag")
-		} else {
+		default:
 			h.Set("Accept-Post", "application/sdp")
 		}
 	}

@@ -144,6 +144,23 @@ func TestRoomRefusals(t *testing.T) {
 	}
 }
 
+// TestRoomMediaTypes: a 415 names the types of its own resource, not those of
+// offers.
+func TestRoomMediaTypes(t *testing.T) {
+	n := start(t)
+	n.do(t, "POST", "/v1/rooms", asJSON, `{"name":"demo"}`)
+	for _, tc := range []struct{ method, path, post, patch string }{
+		{"POST", "/v1/rooms", "application/json", ""},
+		{"PATCH", "/v1/rooms/demo", "", "application/json, application/merge-patch+json"},
+	} {
+		resp := n.do(t, tc.method, tc.path, []string{"Content-Type", "text/plain"}, "{}")
+		post, patch := resp.Header.Get("Accept-Post"), resp.Header.Get("Accept-Patch")
+		if resp.StatusCode != http.StatusUnsupportedMediaType || post != tc.post || patch != tc.patch {
+			t.Errorf("%s %s: got %d, Accept-Post %q, Accept-Patch %q", tc.method, tc.path, resp.StatusCode, post, patch)
+		}
+	}
+}
+
 func TestRoomLimit(t *testing.T) {
 	n := start(t, func(c *gateway.Config) { c.MaxRooms = 1 })
 	n.do(t, "POST", "/v1/rooms", asJSON, `{"name":"a"}`)
