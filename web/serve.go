@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"path"
 	"strconv"
@@ -56,10 +57,7 @@ type pageHandler struct {
 
 // ServeHTTP implements http.Handler.
 func (p *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	for name, values := range p.header {
-		h[name] = values // shared and never changed
-	}
+	maps.Copy(w.Header(), p.header) // the values are shared and never changed
 	serve(w, r, p.file)
 }
 
