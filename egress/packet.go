@@ -25,9 +25,11 @@ type HeaderExtension struct {
 // Packet is one RTP packet as its publisher sent it. It is shared by all
 // viewers and must not be changed once it was given to a Stream.
 type Packet struct {
-	// Seq is the sequence number in its incoming track, unwrapped: the low 16
-	// bits are the number on the wire, the rest counts the wraps. It is never
-	// below 1<<16, so that neighbours can be computed without underflow.
+	// Seq numbers the packets of a source consecutively: a gap is a packet that
+	// is missing. The low 16 bits are the number on the wire unless the source
+	// inserted packets of its own, which moves those that follow; the rest
+	// counts the wraps. It is never below 1<<16, so that neighbours can be
+	// computed without underflow.
 	Seq       uint64
 	Timestamp uint32 // RTP timestamp as received, in units of the clock rate
 	Marker    bool
