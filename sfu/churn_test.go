@@ -110,7 +110,7 @@ func (c *churner) step() {
 
 func (c *churner) publish(room, name string) {
 	src := newSource(c.t)
-	claim, err := c.rs.Publish(room, name, ClaimConfig{Identity: pick(c.rng, "", "ann", "bob"), Replaced: src.close})
+	claim, err := c.rs.Publish(room, name, ClaimConfig{Identity: pick(c.rng, "", "ann", "bob"), Ended: func(EndReason) { src.close() }})
 	if c.known(err, ErrPublicationBusy, ErrTooMany); err != nil {
 		return
 	}

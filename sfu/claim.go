@@ -17,10 +17,19 @@ const maxRunning = 16
 type ClaimConfig struct {
 	Session  string // session id, for lists and logs
 	Identity string // "" without authentication
-	// Replaced is called, on a goroutine of its own, when the claim lost the
-	// publication to another or the room was deleted.
-	Replaced func()
+	// Ended is called, on a goroutine of its own, when the claim ended without
+	// Close, and says why.
+	Ended func(EndReason)
 }
+
+// EndReason says why a claim ended without its owner.
+type EndReason uint8
+
+// The reasons.
+const (
+	EndReplaced  EndReason = iota + 1 // another publisher took over
+	EndRoomEnded                      // the room was deleted, or Rooms closed
+)
 
 // claimState only ever grows.
 type claimState int32
@@ -103,7 +112,7 @@ func (rs *Rooms) Publish(roomName, name string, cfg ClaimConfig) (*Claim, error)
 }
 
 // Start makes the claim the publication's publisher: called when its DTLS is
-// up. A previous claim is told by Replaced. ErrPublicationBusy when another
+// up. A previous claim is told by Ended. ErrPublicationBusy when another
 // has become live meanwhile, ErrClosed when the claim was closed.
 func (c *Claim) Start() error {
 	r, p := c.room, c.publication
@@ -123,7 +132,7 @@ func (c *Claim) Start() error {
 	c.state.Store(int32(claimStarted))
 	if old != nil {
 		c.log.Info("publication taken over", "previous_session", old.cfg.Session)
-		r.dismiss(old)
+		r.dismiss(old, EndReplaced)
 	}
 	r.refresh(now)
 	return nil

@@ -181,13 +181,13 @@ type publisher struct {
 	*Claim
 	src   *source
 	track *Track
-	gone  chan struct{} // closed by Replaced, after the source was closed
+	gone  chan EndReason // told by Ended, after the source was closed
 }
 
 func publish(t *testing.T, rs *Rooms, room, name string, cfg ClaimConfig) *publisher {
 	t.Helper()
-	p := &publisher{src: newSource(t), gone: make(chan struct{})}
-	cfg.Replaced = func() { p.src.close(); close(p.gone) }
+	p := &publisher{src: newSource(t), gone: make(chan EndReason, 1)}
+	cfg.Ended = func(why EndReason) { p.src.close(); p.gone <- why }
 	var err error
 	if p.Claim, err = rs.Publish(room, name, cfg); err != nil {
 		t.Fatalf("publish: %v", err)

@@ -60,7 +60,7 @@ func (r *room) end() {
 	}
 	for _, p := range r.publications {
 		for c := range p.claims {
-			r.dismiss(c)
+			r.dismiss(c, EndRoomEnded)
 		}
 	}
 	now := time.Now()
@@ -75,10 +75,10 @@ func (r *room) end() {
 }
 
 // dismiss ends a claim that did not ask for it, and tells its owner.
-func (r *room) dismiss(c *Claim) {
+func (r *room) dismiss(c *Claim, why EndReason) {
 	c.end()
-	if c.cfg.Replaced != nil {
-		r.rooms.spawn(c.cfg.Replaced)
+	if c.cfg.Ended != nil {
+		r.rooms.spawn(func() { c.cfg.Ended(why) })
 	}
 }
 

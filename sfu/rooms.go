@@ -152,7 +152,7 @@ func (rs *Rooms) List() []RoomInfo {
 
 // Close deletes all rooms and waits until every goroutine of theirs has ended,
 // callbacks included. Tracks end when their Source does, so the publishers'
-// sessions must have ended or end upon ClaimConfig.Replaced.
+// sessions must have ended or end upon ClaimConfig.Ended.
 func (rs *Rooms) Close() {
 	rs.mu.Lock()
 	rs.closed = true

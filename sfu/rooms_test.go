@@ -168,7 +168,10 @@ func TestTakeover(t *testing.T) {
 				wantErr(t, "start", waiting.Start(), c.want)
 				synctest.Wait()
 				select {
-				case <-old.gone:
+				case why := <-old.gone:
+					if why != EndReplaced {
+						t.Errorf("old was told %d, want %d", why, EndReplaced)
+					}
 					wantErr(t, "old was told", c.want, nil)
 					wantErr(t, "start of the replaced", old.Start(), ErrClosed)
 					_, err := old.AddTrack(TrackConfig{Kind: "video"}, newSource(t))
@@ -260,7 +263,9 @@ func TestDeleteEndsEverybody(t *testing.T) {
 	if err := rs.Delete("r"); err != nil {
 		t.Fatal(err)
 	}
-	<-p.gone
+	if why := <-p.gone; why != EndRoomEnded {
+		t.Errorf("the publisher was told %d, want %d", why, EndRoomEnded)
+	}
 	<-ended
 	if v.bound() {
 		t.Error("the viewer is still bound")

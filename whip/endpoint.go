@@ -70,7 +70,14 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 	claim, err := e.Rooms.Publish(setup.Labels.Room, setup.Labels.Publication, sfu.ClaimConfig{
 		Session:  session.PublicID(setup.ID),
 		Identity: setup.Labels.Identity,
-		Replaced: func() { end(session.CauseReplaced) },
+		Ended: func(why sfu.EndReason) {
+			switch why {
+			case sfu.EndReplaced:
+				end(session.CauseReplaced)
+			case sfu.EndRoomEnded:
+				end(session.CauseRoomEnded)
+			}
+		},
 	})
 	if err != nil {
 		return nil, err

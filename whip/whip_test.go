@@ -164,6 +164,14 @@ func (n *node) gone(t *testing.T) {
 	})
 }
 
+// ended checks that one publisher's session ended, for that cause.
+func (n *node) ended(t *testing.T, want session.Cause) {
+	t.Helper()
+	if got := n.Sessions.Stats().Ended[session.RolePublisher]; len(got) != 1 || got[want] != 1 {
+		t.Errorf("publishers' sessions ended by cause: got %v, want one %q", got, want)
+	}
+}
+
 func (n *node) connect(t *testing.T, path, token string) (*publisher, *whip.ClientSession, error) {
 	t.Helper()
 	p := newPublisher(t)
@@ -247,6 +255,7 @@ func TestTakeover(t *testing.T) {
 	if l := n.Sessions.List(); len(l) != 1 || l[0].Info().State != "live" {
 		t.Errorf("%d sessions, want the second alone", len(l))
 	}
+	n.ended(t, session.CauseReplaced)
 }
 
 func TestRoomDeleted(t *testing.T) {
@@ -260,6 +269,7 @@ func TestRoomDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.gone(t)
+	n.ended(t, session.CauseRoomEnded)
 }
 
 func TestPublisherLeaves(t *testing.T) {
