@@ -75,7 +75,10 @@ func afterJoin(t *testing.T, publisher *gatewaytest.FFmpeg, frames []gatewaytest
 	last := frames[0]
 	for _, f := range frames[1:] {
 		since := f.At.Sub(frames[0].At)
-		if f.Number < 0 || f.Number == last.Number {
+		// The picture may be one frame newer than what the callback tells of,
+		// so the same number may be read twice; it never goes back.
+		const cycle = 1 << gatewaytest.BarcodeBits
+		if f.Number < 0 || (f.Number-last.Number+cycle)%cycle > cycle/2 {
 			t.Errorf("%v after the first frame number %d follows %d", since, f.Number, last.Number)
 		}
 		if since < 3*time.Second {
