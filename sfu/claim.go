@@ -35,7 +35,7 @@ const (
 type claimState int32
 
 const (
-	claimWaiting claimState = iota // Start was not called
+	claimWaiting claimState = iota // Start was not called, or holds off
 	claimStarted                   // the publication's publisher, no media yet
 	claimLive
 	claimEnded
@@ -68,7 +68,6 @@ type Claim struct {
 // ErrPublicationBusy when one is, and may not be replaced: the contract's rule
 // is that a newcomer takes over when no media came in the last 2 s (also none
 // ever), when the identities are equal and not empty, or when the room says so.
-// The last two are refused, too, when they have happened too often of late.
 func (rs *Rooms) Publish(roomName, name string, cfg ClaimConfig) (*Claim, error) {
 	if name == "" {
 		name = mainPublication
@@ -112,8 +111,9 @@ func (rs *Rooms) Publish(roomName, name string, cfg ClaimConfig) (*Claim, error)
 }
 
 // Start makes the claim the publication's publisher: called when its DTLS is
-// up. A previous claim is told by Ended. ErrPublicationBusy when another
-// has become live meanwhile, ErrClosed when the claim was closed.
+// up. A previous claim is told by Ended. After several takeovers in a short
+// time this happens some seconds later. ErrPublicationBusy when another has
+// become live meanwhile, ErrClosed when the claim was closed.
 func (c *Claim) Start() error {
 	r, p := c.room, c.publication
 	r.mu.Lock()
@@ -127,15 +127,24 @@ func (c *Claim) Start() error {
 	case p.busy(c, r.settings.Replace, now):
 		return ErrPublicationBusy
 	}
-	old := p.take(c, now)
+	if p.next != nil && p.next != c {
+		r.dismiss(p.next, EndReplaced)
+	}
+	p.next = c
+	r.refresh(now)
+	return nil
+}
+
+// begin makes the claim the publication's publisher; called with the room's
+// lock held. The caller refreshes the room.
+func (c *Claim) begin(now time.Time) {
+	old := c.publication.take(c, now)
 	c.since = now
 	c.state.Store(int32(claimStarted))
 	if old != nil {
 		c.log.Info("publication taken over", "previous_session", old.cfg.Session)
-		r.dismiss(old, EndReplaced)
+		c.room.dismiss(old, EndReplaced)
 	}
-	r.refresh(now)
-	return nil
 }
 
 // Close gives the publication up; viewers stay and wait for the next publisher.
@@ -164,6 +173,9 @@ func (c *Claim) end() {
 	delete(p.claims, c)
 	if p.current == c {
 		p.current = nil
+	}
+	if p.next == c {
+		p.next = nil
 	}
 	if len(p.claims) == 0 {
 		delete(r.publications, p.name)

@@ -199,6 +199,12 @@ func publish(t *testing.T, rs *Rooms, room, name string, cfg ClaimConfig) *publi
 	return p
 }
 
+// leave is what a session does that ends.
+func (p *publisher) leave() {
+	p.src.close()
+	p.Close()
+}
+
 // live is publish, and on air with one keyframe.
 func live(t *testing.T, rs *Rooms, room, name string, cfg ClaimConfig) *publisher {
 	t.Helper()

@@ -11,6 +11,7 @@ const (
 	handoverTime = 5 * time.Second
 	// takeoverBurst and takeoverWindow keep two encoders that both retry for
 	// ever from flapping: no more takeovers from live publishers than that.
+	// Whoever comes then is not refused but waits.
 	takeoverBurst  = 3
 	takeoverWindow = 15 * time.Second
 )
@@ -22,6 +23,7 @@ type publication struct {
 	claims    map[*Claim]struct{} // current and waiting ones
 	current   *Claim              // the one that was started last, nil: none
 	takeovers []time.Time         // the last ones from a live publisher
+	next      *Claim              // has started, and takes over once holdOff is past; nil: none
 }
 
 // live tells whether the publication is on air: media came from its publisher,
@@ -37,10 +39,20 @@ func (p *publication) busy(newcomer *Claim, replace bool, now time.Time) bool {
 		return false
 	}
 	same := old.cfg.Identity != "" && old.cfg.Identity == newcomer.cfg.Identity
-	if !same && !replace {
-		return true
+	return !same && !replace
+}
+
+// holdOff is until when one who may take over must wait; not after now: not at
+// all. It is to be asked again then.
+func (p *publication) holdOff() (until time.Time) {
+	if p.current == nil || len(p.takeovers) < takeoverBurst {
+		return until
 	}
-	return len(p.takeovers) >= takeoverBurst && now.Sub(p.takeovers[0]) < takeoverWindow
+	until = p.takeovers[0].Add(takeoverWindow)
+	if silent := p.current.heard().Add(silence); silent.Before(until) {
+		until = silent
+	}
+	return until
 }
 
 // take makes c the publisher and returns the one before, if any.
@@ -55,6 +67,6 @@ func (p *publication) take(c *Claim, now time.Time) (old *Claim) {
 			p.takeovers = append(p.takeovers, now)
 		}
 	}
-	p.current = c
+	p.current, p.next = c, nil
 	return old
 }

@@ -82,7 +82,7 @@ func (r *room) dismiss(c *Claim, why EndReason) {
 	}
 }
 
-// refresh works out the program, binds every subscription to what it should
+// refresh lets those take over who waited for it, works out the program, binds every subscription to what it should
 // get, ends those that have waited long enough, and arms the timer.
 func (r *room) refresh(now time.Time) {
 	var next time.Time // earliest deadline
@@ -96,6 +96,9 @@ func (r *room) refresh(now time.Time) {
 		return false
 	}
 	for _, p := range r.publications {
+		if p.next != nil && due(p.holdOff()) {
+			p.next.begin(now)
+		}
 		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover) {
 			c.handover = time.Time{}
 		}

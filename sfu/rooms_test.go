@@ -187,15 +187,87 @@ func TestTakeover(t *testing.T) {
 func TestTakeoversDoNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rs := newRooms(t, Config{})
-		live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		last := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 		for range takeoverBurst {
-			live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+			last = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 		}
-		_, err := rs.Publish("r", "", ClaimConfig{Identity: "ann"})
-		wantErr(t, "one too many", err, ErrPublicationBusy)
-		time.Sleep(silence)
-		if _, err := rs.Publish("r", "", ClaimConfig{Identity: "ann"}); err != nil {
-			t.Errorf("after silence: %v", err)
+		_, v := play(subscribe(t, rs, "r"))
+		if !v.bound() {
+			t.Fatal("the last of the burst is not on air")
+		}
+		start := func() *publisher {
+			p := publish(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+			wantErr(t, "start", p.Start(), nil)
+			return p
+		}
+		first, second := start(), start()
+		synctest.Wait()
+		if v.source != last.track || len(last.gone) != 0 {
+			t.Error("one too many took over at once")
+		}
+		if len(first.gone) != 1 || <-first.gone != EndReplaced {
+			t.Error("two wait")
+		}
+		// All keep sending.
+		for n := range uint16(takeoverWindow / time.Second) {
+			if v.source != last.track {
+				t.Errorf("taken over %d s after the burst", n)
+			}
+			time.Sleep(time.Second)
+			last.src.write(datagram(101+n, 1000, vp8Delta))
+			second.src.write(datagram(100+n, 1000, vp8Key))
+			synctest.Wait()
+		}
+		second.src.write(datagram(200, 1000, vp8Key))
+		synctest.Wait()
+		if v.source != second.track || len(last.gone) != 1 || <-last.gone != EndReplaced {
+			t.Error("not taken over when the window was past")
+		}
+	})
+}
+
+// Who waits to take over does so at once when there is nobody to disturb.
+func TestHeldTakeoverOfWhoIsGone(t *testing.T) {
+	for name, leave := range map[string]func(*publisher){
+		"closed": (*publisher).leave,
+		"silent": func(*publisher) { time.Sleep(silence) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rs := newRooms(t, Config{})
+				p := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+				for range takeoverBurst {
+					p = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+				}
+				next := publish(t, rs, "r", "", ClaimConfig{Identity: "ann", Session: "next"})
+				wantErr(t, "start", next.Start(), nil)
+				leave(p)
+				synctest.Wait()
+				if info, _ := rs.Info("r"); info.Publications[0].Session != "next" {
+					t.Errorf("got %+v", info.Publications)
+				}
+				next.Close()
+				wantErr(t, "start of the closed", next.Start(), ErrClosed)
+			})
+		})
+	}
+}
+
+// Who waits to take over and leaves is not waited for.
+func TestHeldTakeoverGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rs := newRooms(t, Config{})
+		p := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		for range takeoverBurst {
+			p = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		}
+		next := publish(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		wantErr(t, "start", next.Start(), nil)
+		next.leave()
+		time.Sleep(2 * takeoverWindow)
+		synctest.Wait()
+		if len(p.gone) != 0 {
+			t.Error("replaced by one who has left")
 		}
 	})
 }
@@ -228,7 +300,7 @@ func TestLingerEndsViewers(t *testing.T) {
 			if ended.Load() {
 				t.Fatal("ended before the linger")
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if ended.Load() == wait {
 				t.Errorf("room waits %v: ended %v", wait, ended.Load())
