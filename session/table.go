@@ -275,10 +275,14 @@ func (t *Table) sweep() {
 func (t *Table) forget(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	before := len(t.ended)
 	for id, at := range t.ended {
 		if now.Sub(at) >= remember {
 			delete(t.ended, id)
 		}
+	}
+	if before > 0 && len(t.ended) == 0 {
+		t.ended = make(map[string]time.Time) // maps never shrink by themselves
 	}
 }
 
