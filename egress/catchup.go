@@ -167,7 +167,7 @@ func (s *Stream) pace(now time.Time) {
 		if c.jumpTo != 0 && p.Seq == c.jumpTo {
 			c.jumpTo = 0
 			if s.current.open {
-				s.jump(p)
+				s.skip(now)
 			}
 		}
 		s.forward(p, now)

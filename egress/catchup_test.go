@@ -309,15 +309,28 @@ func TestCatchupJumpsToKeyframe(t *testing.T) {
 		if !got[n-4].Marker || got[n-4].Payload[0] != 'a' {
 			t.Error("the frame before the jump is not complete")
 		}
-		if d := got[n-3].Timestamp - got[0].Timestamp; d != 100*3000 {
-			t.Errorf("got the new keyframe %d after the first packet, want the time of the source", d)
+		// What was left out must not show in the timestamps: a receiver would
+		// wait for the moment that they tell.
+		if d := int32(got[n-3].Timestamp - got[n-4].Timestamp); d < 1 || d > 9000 {
+			t.Errorf("got the new keyframe %d ticks after the frame before it, want it at once", d)
+		}
+		if d := got[n-1].Timestamp - got[n-3].Timestamp; d != 3000 {
+			t.Errorf("got the frame after the keyframe %d ticks after it, want 3000", d)
 		}
 		if plane.Stats().CatchingUp != 0 {
 			t.Error("still catching up")
 		}
 		far.nack(v, videoSSRC, got[n-3].SequenceNumber, got[n-4].SequenceNumber)
-		if again := far.takeRTP(videoRTX); len(again) != 2 || again[0].Payload[2] == again[1].Payload[2] {
-			t.Errorf("got %d retransmissions around the jump, want the two packets asked for", len(again))
+		again := far.takeRTP(videoRTX)
+		if len(again) != 2 || again[0].Payload[2] == again[1].Payload[2] {
+			t.Fatalf("got %d retransmissions around the jump, want the two packets asked for", len(again))
+		}
+		for _, p := range again {
+			if first := got[n-3]; p.Payload[2] == 'k' && p.Timestamp != first.Timestamp {
+				t.Errorf("the keyframe was sent again as of %d, first as of %d", p.Timestamp, first.Timestamp)
+			} else if first := got[n-4]; p.Payload[2] == 'a' && p.Timestamp != first.Timestamp {
+				t.Errorf("the frame before the jump was sent again as of %d, first as of %d", p.Timestamp, first.Timestamp)
+			}
 		}
 		_ = plane.Close()
 	})

@@ -25,8 +25,13 @@ func TestHeaderExtensions(t *testing.T) {
 		{"longest mid", all, "0123456789abcdef", nil, map[uint8]string{4: "0123456789abcdef"}},
 		{"mid too long", all, "0123456789abcdefg", nil, nil},
 		{"no mid", all, "", nil, nil},
-		{"ids out of range", map[ExtensionKind]uint8{ExtensionMID: 15, ExtensionAudioLevel: 0, ExtensionOrientation: 16, extensionKinds: 3, 255: 4},
-			"0", []HeaderExtension{{ExtensionOrientation, []byte{1}}, {extensionKinds, []byte{1}}, {255, []byte{1}}}, nil},
+		{
+			"ids out of range",
+			map[ExtensionKind]uint8{ExtensionMID: 15, ExtensionAudioLevel: 0, ExtensionOrientation: 16, extensionKinds: 3, 255: 4},
+			"0",
+			[]HeaderExtension{{ExtensionOrientation, []byte{1}}, {extensionKinds, []byte{1}}, {255, []byte{1}}},
+			nil,
+		},
 		{"empty and too long values", all, "", []HeaderExtension{
 			{ExtensionAudioLevel, nil}, {ExtensionDependencyDescriptor, make([]byte, maxExtension+1)},
 		}, nil},
@@ -37,8 +42,11 @@ func TestHeaderExtensions(t *testing.T) {
 			{ExtensionMID, []byte("x")}, {ExtensionTransportCC, []byte{1, 2}},
 		}, map[uint8]string{4: "0"}},
 		{"everything", all, "0123456789abcdef", []HeaderExtension{
-			{ExtensionAudioLevel, full}, {ExtensionOrientation, full}, {ExtensionAbsCaptureTime, full},
-			{ExtensionPlayoutDelay, full}, {ExtensionDependencyDescriptor, full},
+			{ExtensionAudioLevel, full},
+			{ExtensionOrientation, full},
+			{ExtensionAbsCaptureTime, full},
+			{ExtensionPlayoutDelay, full},
+			{ExtensionDependencyDescriptor, full},
 		}, map[uint8]string{4: "0123456789abcdef", 6: string(full), 7: string(full), 8: string(full), 9: string(full), 10: string(full)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -184,8 +184,22 @@ func TestReplayWindow(t *testing.T) {
 		index uint32
 		want  bool
 	}{
-		{100, false}, {99, true}, {99, false}, {37, true}, {36, false}, {101, true}, {38, true}, {37, false},
-		{100, false}, {164, true}, {101, false}, {102, true}, {1 << 30, true}, {164, false}, {1<<30 - 63, true}, {0, false},
+		{100, false},
+		{99, true},
+		{99, false},
+		{37, true},
+		{36, false},
+		{101, true},
+		{38, true},
+		{37, false},
+		{100, false},
+		{164, true},
+		{101, false},
+		{102, true},
+		{1 << 30, true},
+		{164, false},
+		{1<<30 - 63, true},
+		{0, false},
 	} {
 		if got := w.take(step.index); got != step.want {
 			t.Errorf("index %d: got %v, want %v", step.index, got, step.want)
@@ -231,7 +245,7 @@ func pionFeedback(base uint16, reference uint32, arrivals []time.Duration) *rtcp
 	for i := 0; i < len(arrivals); i += 7 {
 		chunk := &rtcp.StatusVectorChunk{Type: rtcp.TypeTCCStatusVectorChunk, SymbolSize: rtcp.TypeTCCSymbolSizeTwoBit}
 		for j := i; j < i+7; j++ {
-			symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+			symbol := rtcp.TypeTCCPacketNotReceived
 			if j < len(arrivals) && arrivals[j] >= 0 {
 				ticks := (arrivals[j] - last) / (250 * time.Microsecond)
 				last += ticks * 250 * time.Microsecond

@@ -256,6 +256,18 @@ func (s *Stream) jump(p *Packet) {
 	s.past.begin(s.current, p.Seq, s.next)
 }
 
+// skip lets the keyframe that is sent next follow at once what was sent last, in
+// sequence numbers and in time. A receiver that saw the timestamps leap over
+// what was left out would hold the picture back. From here on it is as after a
+// change of source, but that lost packets of before are still sent again.
+// Called with Viewer.mu held.
+func (s *Stream) skip(now time.Time) {
+	before := s.current
+	before.ended = now
+	s.current = &binding{source: before.source, format: before.format, clock: before.clock}
+	s.lastAt = now // what was sent last had arrived long before
+}
+
 // advance gives the packet, which is newer than all before it, the next index
 // and keeps free those of the packets missing before it.
 func (s *Stream) advance(p *Packet) {

@@ -92,9 +92,9 @@ func churnOnce(t *testing.T, node *gatewaytest.Binary, n int) {
 	p.Close(t)
 }
 
-func closeConnection(t *testing.T, close func() error) {
+func closeConnection(t *testing.T, end func() error) {
 	t.Helper()
-	if err := close(); err != nil {
+	if err := end(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 }

@@ -49,7 +49,7 @@ func openEnding(t *testing.T, e ending) (*Table, *Session) {
 	return table, s
 }
 
-func deleted(t *testing.T, ctx context.Context, table *Table, s *Session) { //nolint:revive // the test's own context comes second
+func deleted(t *testing.T, ctx context.Context, table *Table, s *Session) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	if err := table.Delete(w, httptest.NewRequestWithContext(ctx, http.MethodDelete, "/", nil), s.ID()); err != nil || w.Code != http.StatusOK {

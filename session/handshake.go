@@ -219,7 +219,7 @@ func (v *viewer) linger(ctx context.Context, j *join, conn *dtls.Conn) {
 		_ = conn.Close() // the close_notify was answered already
 		v.s.end(CausePeerClosed)
 	default:
-		v.dropConn(j, conn)
+		v.dropConn(j, conn) //nolint:contextcheck // what it may open outlives the handshake's time
 	}
 }
 

@@ -92,7 +92,10 @@ func TestOnlyClientHellosAreRepeated(t *testing.T) {
 		to := netip.MustParseAddrPort("[::1]:5000")
 		others := [][]byte{
 			handshakeRecord(0, 2), handshakeRecord(0, 16), handshakeRecord(1, 1),
-			{22, 254, 253}, {0, 1, 0, 0}, {128, 96, 0, 1}, {},
+			{22, 254, 253},
+			{0, 1, 0, 0},
+			{128, 96, 0, 1},
+			{},
 		}
 		for _, b := range others {
 			if _, err := r.WriteToAddrPort(b, to); err != nil {

@@ -401,6 +401,7 @@ func (p *rawPipe) SetReadDeadline(t time.Time) error {
 	}
 	return nil
 }
+
 func (p *rawPipe) LocalAddr() net.Addr                { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (p *rawPipe) SetDeadline(t time.Time) error      { return p.SetReadDeadline(t) }
 func (p *rawPipe) SetWriteDeadline(_ time.Time) error { return nil }

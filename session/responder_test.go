@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"maps"
 	"net"
 	"testing"
 
@@ -12,9 +13,7 @@ import (
 // checks adds up what became of all checks so far.
 func checks(st session.Stats) map[string]uint64 {
 	all := map[string]uint64{}
-	for k, n := range st.Checks {
-		all[k] = n
-	}
+	maps.Copy(all, st.Checks)
 	for k, n := range st.Drops {
 		all[k] += n
 	}

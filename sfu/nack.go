@@ -74,7 +74,7 @@ func (l *losses) arrived(seq uint64, now time.Time) (urgent, outage bool) {
 		}
 	}
 	if !l.asks {
-		l.sweep(now, nil)
+		l.sweep(now)
 		urgent = false
 	}
 	return urgent, outage
@@ -109,8 +109,8 @@ func (l *losses) measure(d time.Duration, ambiguous bool) {
 	}
 }
 
-// sweep gives up what is too old and appends to ask what is to be asked for.
-func (l *losses) sweep(now time.Time, ask []uint16) []uint16 {
+// sweep gives up what is too old and returns what is to be asked for.
+func (l *losses) sweep(now time.Time) (ask []uint16) {
 	kept := l.list[:0]
 	for _, m := range l.list {
 		if now.Sub(m.since) >= nackAge || m.tries >= nackTries && !m.due.After(now) {

@@ -75,7 +75,7 @@ func TestLossesAreRepairedWithoutAStorm(t *testing.T) {
 					state.arrived(l.arrive[0].seq, start.Add(l.arrive[0].at))
 					l.arrive = l.arrive[1:]
 				}
-				ask := state.sweep(start.Add(l.now), nil)
+				ask := state.sweep(start.Add(l.now))
 				for _, low := range ask {
 					if l.rng.Float64() < c.loss {
 						continue // the request itself
@@ -109,13 +109,13 @@ func TestFirstRequest(t *testing.T) {
 		if urgent, _ := l.arrived(1<<16+2, now); !urgent {
 			t.Error("a gap is not urgent")
 		}
-		if ask := l.sweep(now.Add(reorderTime-1), nil); len(ask) != 0 {
+		if ask := l.sweep(now.Add(reorderTime - 1)); len(ask) != 0 {
 			t.Errorf("asked too soon: %v", ask)
 		}
 		if next := l.next(); !next.Equal(now.Add(reorderTime)) {
 			t.Errorf("next look after %v", next.Sub(now))
 		}
-		if ask := l.sweep(now.Add(reorderTime), nil); !slices.Equal(ask, []uint16{1}) {
+		if ask := l.sweep(now.Add(reorderTime)); !slices.Equal(ask, []uint16{1}) {
 			t.Errorf("got %v, want [1]", ask)
 		}
 	})
@@ -124,13 +124,13 @@ func TestFirstRequest(t *testing.T) {
 		l.arrived(1<<16, now)
 		l.arrived(1<<16+2, now)
 		l.arrived(1<<16+3, now)
-		if ask := l.sweep(now, nil); len(ask) != 0 {
+		if ask := l.sweep(now); len(ask) != 0 {
 			t.Errorf("asked after two: %v", ask)
 		}
 		if urgent, _ := l.arrived(1<<16+4, now); !urgent {
 			t.Error("the third is not urgent")
 		}
-		if ask := l.sweep(now, nil); !slices.Equal(ask, []uint16{1}) {
+		if ask := l.sweep(now); !slices.Equal(ask, []uint16{1}) {
 			t.Errorf("got %v, want [1]", ask)
 		}
 	})
@@ -139,7 +139,7 @@ func TestFirstRequest(t *testing.T) {
 		l.arrived(1<<16, now)
 		l.arrived(1<<16+2, now)
 		l.arrived(1<<16+1, now)
-		if ask := l.sweep(now.Add(time.Second), nil); len(ask) != 0 || l.lost != 0 || l.recovered != 0 {
+		if ask := l.sweep(now.Add(time.Second)); len(ask) != 0 || l.lost != 0 || l.recovered != 0 {
 			t.Errorf("asked for %v, %d lost, %d recovered", ask, l.lost, l.recovered)
 		}
 	})
@@ -153,7 +153,7 @@ func TestRequestsEnd(t *testing.T) {
 	asked := 0
 	var last time.Time
 	for d := time.Duration(0); d < 3*time.Second; d += time.Millisecond {
-		if ask := l.sweep(now.Add(d), nil); len(ask) > 0 {
+		if ask := l.sweep(now.Add(d)); len(ask) > 0 {
 			asked++
 			if gap := now.Add(d).Sub(last); asked > 1 && gap < retryMin {
 				t.Errorf("asked again after %v", gap)
@@ -176,7 +176,7 @@ func TestOutageAsksForNoPackets(t *testing.T) {
 	if _, outage := l.arrived(1<<16+1+nackMissing+2, now); !outage {
 		t.Error("one more is no outage")
 	}
-	if ask := l.sweep(now.Add(time.Second/2), nil); len(ask) != 0 || l.lost != nackMissing+1 {
+	if ask := l.sweep(now.Add(time.Second / 2)); len(ask) != 0 || l.lost != nackMissing+1 {
 		t.Errorf("asked for %d packets, %d lost", len(ask), l.lost)
 	}
 }

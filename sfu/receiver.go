@@ -112,7 +112,7 @@ func (r *receiver) habits() (obedient, known bool) {
 func (r *receiver) due(now time.Time) (pkts []rtcp.Packet, disobeyed bool, next time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for ask := r.losses.sweep(now, nil); len(ask) > 0; {
+	for ask := r.losses.sweep(now); len(ask) > 0; {
 		n := min(len(ask), nacksPerPacket)
 		pkts = append(pkts, &rtcp.TransportLayerNack{
 			SenderSSRC: r.sender, MediaSSRC: r.media, Nacks: rtcp.NackPairsFromSequenceNumbers(ask[:n]),

@@ -1,5 +1,7 @@
 package sfu
 
+import "slices"
+
 // renumbering makes room for packets that the gateway puts into a track: it
 // maps the publisher's numbers to those that viewers' streams see. Late packets
 // keep the number they would have had in time.
@@ -15,9 +17,9 @@ type step struct{ from, by uint64 }
 const maxSteps = 16
 
 func (r *renumbering) number(wire uint64) uint64 {
-	for i := len(r.steps) - 1; i >= 0; i-- {
-		if wire >= r.steps[i].from {
-			return wire + r.steps[i].by
+	for _, s := range slices.Backward(r.steps) {
+		if wire >= s.from {
+			return wire + s.by
 		}
 	}
 	return wire + r.before

@@ -63,13 +63,12 @@ func nextExtension(profile uint16, b []byte) (id uint8, value, rest []byte) {
 			b = b[1:]
 			continue
 		}
-		head, size := 1, 0
+		head, size := 1, int(b[0]&0x0f)+1 // one-byte form
 		switch {
 		case profile == oneByteProfile:
 			if id = b[0] >> 4; id == 15 || id == 0 { // reserved: stop (RFC 8285 section 4.2)
 				return 0, nil, nil
 			}
-			size = int(b[0]&0x0f) + 1
 		case profile&0xfff0 == twoByteProfile && len(b) >= 2:
 			id, head, size = b[0], 2, int(b[1])
 		default:

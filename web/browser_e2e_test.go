@@ -23,7 +23,7 @@ const patience = 30 * time.Second
 // tab is one page in a browser. Whatever the page complains about fails the test at its end.
 type tab struct {
 	t   *testing.T
-	ctx context.Context //nolint:containedctx // chromedp keeps the tab in its context
+	ctx context.Context
 
 	mu         sync.Mutex
 	complaints []string

@@ -165,13 +165,6 @@ func (f *fake) want(token string) {
 	f.token = token
 }
 
-// open counts the sessions that have not ended.
-func (f *fake) open() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.sessions)
-}
-
 // closeAll says goodbye to everybody, as a draining gateway does.
 func (f *fake) closeAll() {
 	f.mu.Lock()
