@@ -22,7 +22,7 @@ const (
 	// begins a new mapping.
 	stepMost = 5 * time.Second
 	// reportMost is how far a sender report may lie off the packets that come;
-	// one beyond it is wrong.
+	// one beyond it is wrong, or of timestamps that are no longer used.
 	reportMost = 10 * time.Second
 	// ntpStep is how much later than expected a sender report may be before
 	// the publisher's clock, rather than the network, is thought the cause.
@@ -113,12 +113,16 @@ func (t *trackTiming) arrived(timestamp uint32, now time.Time) {
 		t.arrival.at += time.Duration(float64(at-t.moved) * leak)
 	}
 	t.moved = at
+	if t.reported && abs(ahead) > reportMost { // the timestamps began anew
+		t.reported = false
+		t.all.retarget(at)
+	}
 	if !t.all.synced() {
 		t.aim(t.arrival, at)
 	}
 }
 
-// reportedAt takes a sender report into account (RFC 3550 section 6.4.1).
+// senderReport takes a sender report into account (RFC 3550 section 6.4.1).
 func (t *trackTiming) senderReport(ntp uint64, timestamp uint32, arrived time.Time) {
 	t.all.mu.Lock()
 	defer t.all.mu.Unlock()

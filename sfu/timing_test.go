@@ -221,6 +221,38 @@ func TestClockOfANewNumbering(t *testing.T) {
 	}
 }
 
+// A publisher whose timestamps begin anew has the report of the old ones no
+// longer: what viewers are told follows the packets until the next.
+func TestClockOfANewNumberingAfterReports(t *testing.T) {
+	for name, jump := range map[string]uint32{"ahead": 1 << 30, "back": 1 << 31, "by eleven seconds": 11 * videoRate} {
+		t.Run(name, func(t *testing.T) {
+			s := newStudio()
+			s.audioDelay, s.videoDelay = 20*time.Millisecond, 100*time.Millisecond
+			media := func(at time.Duration, jump uint32) {
+				s.a.arrived(s.rtp(at-s.audioDelay, audioFirst, audioRate), s.start.Add(at))
+				s.v.arrived(s.rtp(at-s.videoDelay, videoFirst+jump, videoRate), s.start.Add(at))
+			}
+			media(0, 0)
+			s.report(s.a, 0, 0)
+			s.report(s.v, 0, 0)
+			told := func(at time.Duration) time.Duration {
+				t.Helper()
+				got, ok := s.v.clock(s.start.Add(at))
+				if !ok {
+					t.Fatal("no clock")
+				}
+				return s.v.ticks(int32(got - s.rtp(at, videoFirst+jump, videoRate)))
+			}
+			media(time.Second, jump)
+			near(t, "by arrival", told(time.Second), -s.videoDelay, time.Millisecond)
+			s.v.senderReport(s.ntp(2*time.Second), s.rtp(2*time.Second, videoFirst+jump, videoRate), s.start.Add(2*time.Second))
+			near(t, "by the next report", told(20*time.Second), 0, time.Millisecond)
+			a, _ := s.captured(t, 20*time.Second)
+			near(t, "sound", a, 20*time.Second, time.Millisecond)
+		})
+	}
+}
+
 // A track that has ended holds nobody back from reports.
 func TestClockForgetsEndedTracks(t *testing.T) {
 	s := newStudio()
