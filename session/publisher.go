@@ -210,16 +210,21 @@ func (p *publisher) state(state webrtc.PeerConnectionState) {
 		p.ready()
 	case webrtc.PeerConnectionStateFailed:
 		// ICE has no time limits that could fail, so it was DTLS.
-		cert := p.pc.SCTP().Transport().GetRemoteCertificate()
-		if len(cert) > 0 && !matches(p.fingerprints, cert) {
-			p.s.end(CauseFingerprint)
-			return
-		}
-		p.s.end(CauseDTLSFailed)
+		p.s.end(p.unless(CauseDTLSFailed))
 	case webrtc.PeerConnectionStateClosed:
-		p.s.end(CausePeerClosed) // of no effect when it was us
+		// Of no effect when it was us. Pion may leave out the failure before.
+		p.s.end(p.unless(CausePeerClosed))
 	default:
 	}
+}
+
+// unless is the cause given, unless the certificate was not that of the offer.
+func (p *publisher) unless(c Cause) Cause {
+	cert := p.pc.SCTP().Transport().GetRemoteCertificate()
+	if len(cert) > 0 && !matches(p.fingerprints, cert) {
+		return CauseFingerprint
+	}
+	return c
 }
 
 // ready tells once that DTLS is up. It is called by whatever shows it first:

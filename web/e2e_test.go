@@ -46,6 +46,10 @@ func TestPublishAndPlay(t *testing.T) {
 	publisher.run(chromedp.Click(chromedp.ID("stop")))
 	eventually(t, "DELETE of the publisher", func() bool { return f.seen("DELETE /s/") == 1 })
 	publisher.until(`document.querySelector('#state').textContent === 'Off air'`)
+	// The viewer's session goes on, but a still picture is not "Live".
+	viewer.until(`window.sluice.session.state === 'stalled' && !document.querySelector('#notice').hidden && document.querySelector('#state').textContent !== 'Live'`)
+	publisher.run(chromedp.Click(chromedp.ID("start")))
+	viewer.until(isPlaying)
 }
 
 func TestPlayEndsItsSessionWithThePage(t *testing.T) {
@@ -132,7 +136,7 @@ func TestRefusalsInWords(t *testing.T) {
 		title      string
 		button     bool
 	}{
-		{"full", "/play/garden", refusal{status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "20"}}, "The gateway is full or closing.", true},
+		{"full", "/play/garden", refusal{status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "20"}}, "There is no place left at the moment.", true},
 		{"no such room", "/play/garden", refusal{status: http.StatusNotFound}, "There is no such room.", false},
 		{
 			"codec", "/play/garden",

@@ -22,6 +22,7 @@ import { Player } from './whep.js';
 
 const PATIENCE_MS = 3000; // without a picture this long after the connection: say why
 const STATS_MS = 1000;
+const STALL_LOOKS = 2; // looks without a packet, one each STATS_MS, after which the picture has stopped
 const CHROME_MS = 3000; // controls hide after this long without a movement
 
 const { base, room, query } = place('play');
@@ -42,7 +43,7 @@ let measuredAttempt = 0;
 
 // ---- what is said -----------------------------------------------------------
 
-const TONES = { playing: 'live', refused: 'bad', retrying: 'warn', interrupted: 'warn' };
+const TONES = { playing: 'live', stalled: 'warn', refused: 'bad', retrying: 'warn', interrupted: 'warn' };
 
 /**
  * @param {string} phase what the page looks like, for style.css
@@ -120,6 +121,33 @@ async function explain() {
     say('connected', soundOnly ? 'Sound only' : 'Connected', words);
   }
   patience = window.setTimeout(explain, 1000);
+}
+
+// ---- has the picture stopped ---------------------------------------------------
+
+/** What the last look saw: the count of packets and how often it stayed the same. */
+let lastPackets = -1;
+let looksWithout = 0;
+
+/** A still picture must not be called live: the publisher may be gone while the session is well. */
+async function lookForMedia() {
+  const phase = document.body.dataset.phase;
+  if (player.state !== 'connected' || (phase !== 'playing' && phase !== 'stalled')) {
+    looksWithout = 0;
+    return;
+  }
+  await measure();
+  const packets = (flow?.video?.packets ?? 0) + (flow?.audio?.packets ?? 0);
+  looksWithout = packets === lastPackets ? looksWithout + 1 : 0;
+  lastPackets = packets;
+  if (player.state !== 'connected' || document.body.dataset.phase !== phase) return;
+  if (looksWithout >= STALL_LOOKS && phase === 'playing') {
+    say('stalled', 'Waiting', {
+      title: 'The picture has stopped.',
+      detail: 'The publisher has stopped, or is cut off.',
+      next: 'It goes on by itself when the publisher is back.',
+    });
+  } else if (looksWithout === 0 && phase === 'stalled') say('playing', 'Live', null);
 }
 
 // ---- statistics -----------------------------------------------------------------
@@ -287,6 +315,7 @@ player.addEventListener('frame', () => {
 window.addEventListener('pagehide', () => player.stop());
 window.addEventListener('pageshow', (event) => { if (event.persisted) player.start(); });
 setInterval(drawStats, STATS_MS);
+setInterval(lookForMedia, STATS_MS);
 if (query.get('stats') === '1') toggleStats();
 if (query.get('muted') === '1') video.muted = true;
 drawSound();

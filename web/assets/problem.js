@@ -74,8 +74,9 @@ export async function problemOf(response) {
  */
 export function wordsFor(problem, role) {
   const own = byName(problem, role) ?? byStatus(problem, role);
-  // The gateway knows more than this page: its own detail replaces ours.
-  return { ...own, detail: problem.detail || own.detail };
+  // The gateway's detail is for whoever writes a client or runs the room. It stands where
+  // this page has nothing to say in words for its readers.
+  return { ...own, detail: own.detail || problem.detail };
 }
 
 /** @returns {Words | undefined} */
@@ -117,7 +118,12 @@ function byStatus({ status, title }, role) {
     };
   }
   if (status === 401) {
-    return { title: `A token is needed to ${doing} here.`, detail: '', next: 'Enter the token you were given.', askToken: true };
+    return {
+      title: `A token is needed to ${doing} here.`,
+      detail: 'This room is not open to everybody, or the token you entered is not known.',
+      next: 'Enter the token you were given.',
+      askToken: true,
+    };
   }
   if (status === 403) {
     return {
@@ -139,7 +145,11 @@ function byStatus({ status, title }, role) {
   if (status === 422) return { title: title || 'The gateway refused the offer.', detail: '', next: 'Try another browser.' };
   if (status === 429) return { title: 'Too many attempts.', detail: '', next: 'This page tries again by itself.' };
   if (status === 503) {
-    return { title: 'The gateway is full or closing.', detail: '', next: 'This page tries again by itself.' };
+    return {
+      title: 'There is no place left at the moment.',
+      detail: 'The room is full, or the gateway is full or closing.',
+      next: 'This page tries again by itself.',
+    };
   }
   if (status >= 500) {
     return { title: title || 'The gateway has a problem.', detail: `It answered with status ${status}.`, next: 'This page tries again by itself.' };

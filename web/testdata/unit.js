@@ -96,7 +96,8 @@ async function problem(m) {
       equal(`words for ${status} ${role}`, Boolean(words.title && words.next), true);
     }
   }
-  equal('the gateway\'s detail wins', m.wordsFor(new m.Problem({ status: 403, detail: 'D' }), 'viewer').detail, 'D');
+  equal('the gateway\'s detail fills in', m.wordsFor(new m.Problem({ status: 422, detail: 'D' }), 'viewer').detail, 'D');
+  equal('our words are for people', m.wordsFor(new m.Problem({ status: 401, detail: 'Send Authorization: Bearer' }), 'viewer').detail.includes('Bearer'), false);
   equal('token asked for', [401, 403, 503].map((status) => Boolean(m.wordsFor(new m.Problem({ status }), 'viewer').askToken)), [true, true, false]);
 }
 
