@@ -200,6 +200,38 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestWarnings: what is allowed and may be a mistake is told of at the start.
+func TestWarnings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*gateway.Config)
+		want   string // "" none
+	}{
+		"on loopback":  {func(*gateway.Config) {}, ""},
+		"no admin":     {func(c *gateway.Config) { c.Admin = "off" }, ""},
+		"public admin": {func(c *gateway.Config) { c.Admin = ":0" }, "admin listener can be reached"},
+		"public HTTP":  {func(c *gateway.Config) { c.HTTP, c.Media, c.Open = ":0", ":0", true }, "plain HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, log := onLoopback(t), &journal{}
+			tc.change(&cfg)
+			g, err := gateway.New(cfg, slog.New(slog.NewTextHandler(log, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := g.Close(); err != nil {
+				t.Error(err)
+			}
+			want := 0
+			if tc.want != "" {
+				want = 1
+			}
+			if got := log.count("level=WARN"); got != want || log.count(tc.want) == 0 && want > 0 {
+				t.Errorf("got %d warnings, want %d with %q", got, want, tc.want)
+			}
+		})
+	}
+}
+
 func TestClose(t *testing.T) {
 	cfg := defaults(t)
 	cfg.HTTP, cfg.Media, cfg.Admin, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
