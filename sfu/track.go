@@ -113,8 +113,12 @@ func newTrack(c *Claim, cfg TrackConfig, src Source) (*Track, error) {
 	for id, k := range cfg.Extensions {
 		switch k {
 		case egress.ExtensionAudioLevel, egress.ExtensionOrientation, egress.ExtensionAbsCaptureTime,
-			egress.ExtensionPlayoutDelay, egress.ExtensionDependencyDescriptor:
+			egress.ExtensionPlayoutDelay:
 			t.forwarded[id] = k
+		case egress.ExtensionDependencyDescriptor:
+			// Its frame numbers begin anew with each publisher, and libwebrtc
+			// drops keyframes whose number lies behind the last; nor does one
+			// with a long structure fit. Without it the payload alone counts.
 		default: // means nothing beyond the publisher's own transport
 		}
 	}

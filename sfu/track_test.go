@@ -211,11 +211,12 @@ func testParameterSetsAreRepeated(t *testing.T) {
 
 func TestHeaderExtensions(t *testing.T) {
 	_, p, v := onAir(t, TrackConfig{Kind: "audio", Codec: opus, SSRC: 7, Extensions: map[uint8]egress.ExtensionKind{
-		1: egress.ExtensionAudioLevel, 2: egress.ExtensionMID, 3: egress.ExtensionAbsCaptureTime, 14: egress.ExtensionTransportCC,
+		1: egress.ExtensionAudioLevel, 2: egress.ExtensionMID, 3: egress.ExtensionAbsCaptureTime,
+		4: egress.ExtensionDependencyDescriptor, 14: egress.ExtensionTransportCC,
 	}})
 	b := datagram(101, 1, nil)
 	b[0] |= 0x10
-	b = append(b, 0xbe, 0xde, 0, 3, 0x10, 0x55, 0x20, 'm', 0xe1, 1, 2, 0x31, 7, 8, 0, 0)
+	b = append(b, 0xbe, 0xde, 0, 4, 0x10, 0x55, 0x20, 'm', 0xe1, 1, 2, 0x31, 7, 8, 0x40, 9, 0, 0, 0, 0)
 	b = append(b, "opus"...)
 	p.src.write(b)
 	p.src.sync()
