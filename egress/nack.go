@@ -163,6 +163,9 @@ func (v *Viewer) resend(media uint32, batch []lookup, now time.Time) {
 		c.control.missing(now)
 	}
 	for i, l := range batch {
+		if l.from.void { // since find
+			continue
+		}
 		if p := packets[i]; p != nil && p.Seq == l.in && len(p.Payload) <= maxPayload {
 			s.again(l, p, now)
 		}

@@ -300,6 +300,21 @@ func TestNACKAfterSameSourceIsBoundAgain(t *testing.T) {
 	}
 }
 
+// It may be bound again while a NACK is being answered, too.
+func TestNACKWhileSameSourceIsBoundAgain(t *testing.T) {
+	v, far, src, first := playing(t, videoFormat, 3)
+	s := v.Stream("video")
+	lost, ok := v.find(videoSSRC, first+1)
+	if !ok {
+		t.Fatal("the packet is not found")
+	}
+	s.Bind(src, videoFormat, nil)
+	v.resend(videoSSRC, []lookup{lost}, time.Now())
+	if got := far.take(); len(got) != 0 {
+		t.Errorf("got %d datagrams, want none", len(got))
+	}
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	_, v, far := start(t, gcm, defaultStreams())
 	s := v.Stream("audio")
