@@ -1,11 +1,12 @@
 // Testsum runs go test several times and adds the results up.
 //
-//	testsum [-fuzz 3s] -- 'go test arguments' ['go test arguments'...]
+//	testsum [-fuzz 3s] [-figures regexp] -- 'go test arguments' ['go test arguments'...]
 //
 // Each operand is one run of go test, in the order given, whatever the runs
 // before it gave. With -fuzz every fuzz target of the module is then fuzzed for
 // that long. The output of go test is passed on, the lines of passing tests
-// left out; the last line tells the sum of all runs:
+// left out, but for what tests whose names match -figures have logged: the
+// figures they measured. The last line tells the sum of all runs:
 //
 //	412 passed, 0 failed
 //
@@ -25,6 +26,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,10 +35,16 @@ import (
 
 func main() {
 	fuzz := flag.Duration("fuzz", 0, "fuzz every target for this `long` after the runs")
+	figures := flag.String("figures", "^$", "show what passing tests of these `names` logged")
 	flag.Parse()
+	show, err := regexp.Compile(*figures)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testsum: -figures:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	failed, err := run(ctx, os.Stdout, flag.Args(), *fuzz)
+	failed, err := run(ctx, os.Stdout, flag.Args(), *fuzz, show)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "testsum:", err)
@@ -47,12 +55,13 @@ func main() {
 }
 
 // run does all runs and prints the sum.
-func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration) (failed int, err error) {
+func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration, figures *regexp.Regexp) (failed int, err error) {
 	runs := make([][]string, 0, len(sets))
 	for _, set := range sets {
 		runs = append(runs, strings.Fields(set))
 	}
 	sum := newTotals(&lockedWriter{w: w})
+	sum.figures = figures
 	w = sum.w
 	if fuzz > 0 {
 		targets, err := fuzzTargets(ctx)
@@ -124,6 +133,7 @@ type totals struct {
 	passed, failed, skipped int
 	held                    map[string][]string // output of tests that have not ended, by package and test
 	failedTests             map[string]int      // by package
+	figures                 *regexp.Regexp      // names of tests whose log is shown; nil: none
 }
 
 func newTotals(w io.Writer) *totals {
@@ -198,8 +208,11 @@ func (s *totals) add(e event) {
 			s.addPackage(e)
 			return
 		}
-		if e.Action != "pass" {
+		switch {
+		case e.Action != "pass":
 			fmt.Fprint(s.w, strings.Join(s.held[key], ""))
+		case s.figures != nil && s.figures.MatchString(e.Test):
+			s.show(e.Test, s.held[key])
 		}
 		delete(s.held, key)
 		switch e.Action {
@@ -210,6 +223,18 @@ func (s *totals) add(e event) {
 		default:
 			s.failed++
 			s.failedTests[e.Package]++
+		}
+	}
+}
+
+// logged is a line of t.Log, or what goes on from one.
+var logged = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
+
+// show passes on what a passing test has logged.
+func (s *totals) show(test string, lines []string) {
+	for _, line := range lines {
+		if at := logged.FindString(line); at != "" {
+			fmt.Fprintf(s.w, "%s: %s", test, line[len(at):])
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,14 @@ func TestRun(t *testing.T) {
 			sets:   []string{"./..."},
 			last:   "2 passed, 0 failed",
 			shown:  "1 skipped\n",
+			hidden: "quiet",
+		},
+		{
+			name:   "figures of a passing test",
+			test:   header + `func TestFigures(t *testing.T) { t.Log("12 frames"); t.Run("x", func(t *testing.T) { println("noise") }) }; func TestB(t *testing.T) { t.Log("quiet") }`,
+			sets:   []string{"./..."},
+			last:   "3 passed, 0 failed",
+			shown:  "TestFigures: 12 frames\n",
 			hidden: "quiet",
 		},
 		{
@@ -108,7 +117,7 @@ func TestRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			module(t, tt.test)
 			var out bytes.Buffer
-			failed, err := run(t.Context(), &out, tt.sets, tt.fuzz)
+			failed, err := run(t.Context(), &out, tt.sets, tt.fuzz, regexp.MustCompile("^TestFigures"))
 			if err != nil {
 				t.Fatal(err)
 			}
