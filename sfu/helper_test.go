@@ -132,10 +132,13 @@ func (v *viewer) Unbind(src egress.Source) {
 	}
 }
 
-func (v *viewer) bound() bool {
+func (v *viewer) bound() bool { return v.from() != nil }
+
+// from is what feeds the viewer, nil: nothing.
+func (v *viewer) from() egress.Source {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.source != nil
+	return v.source
 }
 
 // seqs are the wire numbers of what came since the last Bind.

@@ -202,7 +202,7 @@ func TestTakeoversDoNotFlap(t *testing.T) {
 		}
 		first, second := start(), start()
 		synctest.Wait()
-		if v.source != last.track || len(last.gone) != 0 {
+		if v.from() != last.track || len(last.gone) != 0 {
 			t.Error("one too many took over at once")
 		}
 		if len(first.gone) != 1 || <-first.gone != EndReplaced {
@@ -210,7 +210,7 @@ func TestTakeoversDoNotFlap(t *testing.T) {
 		}
 		// All keep sending.
 		for n := range uint16(takeoverWindow / time.Second) {
-			if v.source != last.track {
+			if v.from() != last.track {
 				t.Errorf("taken over %d s after the burst", n)
 			}
 			time.Sleep(time.Second)
@@ -220,7 +220,7 @@ func TestTakeoversDoNotFlap(t *testing.T) {
 		}
 		second.src.write(datagram(200, 1000, vp8Key))
 		synctest.Wait()
-		if v.source != second.track || len(last.gone) != 1 || <-last.gone != EndReplaced {
+		if v.from() != second.track || len(last.gone) != 1 || <-last.gone != EndReplaced {
 			t.Error("not taken over when the window was past")
 		}
 	})
