@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"gateway": {
 		"whip", "whep", "session", "sfu", "egress", "auth", "web",
 		"github.com/alecthomas/kong", "github.com/fsnotify/fsnotify", "github.com/goccy/go-yaml",
-		"github.com/julienschmidt/httprouter", "github.com/prometheus/client_golang",
+		"github.com/julienschmidt/httprouter", "github.com/prometheus/client_golang", "golang.org/x/time",
 	},
 	"gateway/gatewaytest": {"gateway", "whip", "whep", "session", "sfu", "egress", "github.com/pion", "github.com/chromedp", "golang.org/x/sys"},
 	"whip":                {"session", "sfu", "egress", "github.com/pion"},

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -41,7 +43,9 @@ type Gateway struct {
 	roomsMu sync.Mutex // makes changes of a room's settings one at a time
 	ready   atomic.Bool
 	stats   *stats
-	reload  *reloader
+	// refusals bounds the lines about refused sessions in the log.
+	refusals *rate.Limiter
+	reload   *reloader
 
 	// What a reload replaces.
 	tokens atomic.Pointer[auth.Tokens] // nil: no authentication
@@ -53,7 +57,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: log, stats: newStats()}
+	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20)}
 	// Files first: what fails here leaves nothing open.
 	if g.node, err = nodeID(&cfg); err != nil {
 		return nil, err

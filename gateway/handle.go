@@ -41,12 +41,23 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 		}
 		g.stats.observe(r.Method, pattern, rec.status, time.Since(began))
 		log, message := g.log.Debug, "request answered"
+		if name != "" && g.tellsOperator(r.Method, pattern, name) {
+			log, message = g.log.Info, "session refused"
+		}
 		if rec.status >= http.StatusInternalServerError && rec.status != http.StatusServiceUnavailable {
 			log, message = g.log.Error, "request failed"
 		}
 		log(message, "request", id, "method", r.Method, "route", pattern, "room", p.ByName("room"),
 			"status", rec.status, "problem", name, "duration", time.Since(began), "err", err)
 	}
+}
+
+// tellsOperator says whether a refusal belongs in the log of a quiet node: OBS and
+// ffmpeg show little of the reason, so this is where it is looked for. Viewers who
+// wait for a publisher are no news, and a flood must not fill the disk.
+func (g *Gateway) tellsOperator(method, pattern, problem string) bool {
+	opens := strings.HasPrefix(pattern, "/whip/") || strings.HasPrefix(pattern, "/whep/")
+	return method == http.MethodPost && opens && problem != "not-live" && g.refusals.Allow()
 }
 
 func setCommonHeaders(h http.Header, requestID string) {
