@@ -53,6 +53,7 @@ func Codecs() []Codec {
 		video("AV1", 45, "level-idx=5;profile=0;tier=0", av1Frame, func() rtp.Depacketizer { return &codecs.AV1Depacketizer{} }),
 		audio("opus", 111, 48000, 2, 80, func() rtp.Depacketizer { return &codecs.OpusPacket{} }),
 		audio("PCMU", 0, 8000, 1, 160, func() rtp.Depacketizer { return rawDepacketizer{} }),
+		audio("PCMA", 8, 8000, 1, 160, func() rtp.Depacketizer { return rawDepacketizer{} }),
 		audio("G722", 9, 8000, 1, 160, func() rtp.Depacketizer { return rawDepacketizer{} }),
 	}
 }
