@@ -31,7 +31,8 @@ type commands struct {
 		} `cmd:"" help:"Tell what is wrong with a configuration file."`
 		Sample struct{} `cmd:"" help:"Print a configuration file with every setting and its default."`
 	} `cmd:"" help:"Check or make a configuration file."`
-	Version struct{} `cmd:"" help:"Print the version, the commit, Go and the modules."`
+	Conformance judging  `cmd:"" help:"Judge any WHIP and WHEP server. Exit status: 0 no MUST fails, 1 one does, 2 could not run."`
+	Version     struct{} `cmd:"" help:"Print the version, the commit, Go and the modules."`
 }
 
 func main() {
@@ -42,8 +43,14 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	var usage *kong.ParseError
+	var status *statusError
 	switch {
 	case err == nil:
+	case errors.As(err, &status):
+		if status.err != nil {
+			fmt.Fprintf(os.Stderr, "sluice: %v\n", err)
+		}
+		os.Exit(status.status)
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "sluice: %v\nsluice --help lists what there is.\n", err)
 		os.Exit(2)
@@ -67,6 +74,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err = fmt.Fprintln(stdout, "ok")
 	case "config sample":
 		_, err = io.WriteString(stdout, gateway.Sample())
+	case "conformance":
+		err = judge(ctx, cmd.Conformance, stdout, stderr)
 	case "version":
 		_, err = io.WriteString(stdout, version())
 	default:

@@ -1,0 +1,131 @@
+package conformance_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sluicemedia/sluice/conformance"
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// targetOf is a node as the suite sees it.
+func targetOf(n *gatewaytest.Node) conformance.Target {
+	return conformance.Target{WHIP: n.URL() + "/whip/demo", WHEP: n.URL() + "/whep/demo", Strict: true}
+}
+
+// TestNode judges our own node.
+func TestNode(t *testing.T) {
+	n := gatewaytest.Start(t)
+	target := targetOf(n)
+	report, err := conformance.Run(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		switch r.Result {
+		case conformance.Fail:
+			t.Errorf("%s (%s, %s): %s: %s", r.ID, r.Level, r.Section, r.What, r.Detail)
+		case conformance.Skip:
+			t.Logf("%s skipped: %s", r.ID, r.Detail)
+		case conformance.Pass:
+		}
+	}
+	var text bytes.Buffer
+	if err := report.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	t.Log(lines[len(lines)-1])
+}
+
+// TestReportFormats writes one report in the formats for programs and reads it again.
+func TestReportFormats(t *testing.T) {
+	n := gatewaytest.Start(t)
+	target := targetOf(n)
+	target.Only = []string{"WHIP-HTTP-01"}
+	report, err := conformance.Run(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asJSON bytes.Buffer
+	if err := report.WriteJSON(&asJSON); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Checks []map[string]any `json:"checks"`
+	}
+	if err := json.Unmarshal(asJSON.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Checks) != 1 {
+		t.Fatalf("got %d checks, want 1", len(got.Checks))
+	}
+	for key, want := range map[string]any{"id": "WHIP-HTTP-01", "level": "MUST", "result": "pass", "section": "RFC 9725 4.1", "detail": ""} {
+		if got.Checks[0][key] != want {
+			t.Errorf("%s: got %v, want %v", key, got.Checks[0][key], want)
+		}
+	}
+	var asXML bytes.Buffer
+	if err := report.WriteJUnit(&asXML); err != nil {
+		t.Fatal(err)
+	}
+	var suite struct {
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []struct{} `xml:"testcase"`
+	}
+	if err := xml.Unmarshal(asXML.Bytes(), &suite); err != nil {
+		t.Fatal(err)
+	}
+	if suite.Tests != 1 || suite.Failures != 0 || len(suite.Cases) != 1 {
+		t.Errorf("JUnit: got %+v, want 1 test, no failure, 1 case", suite)
+	}
+}
+
+// TestTargetCheck lists what cannot be judged.
+func TestTargetCheck(t *testing.T) {
+	for name, target := range map[string]conformance.Target{
+		"nothing":    {},
+		"no URL":     {WHIP: "demo"},
+		"unknown id": {WHIP: "http://127.0.0.1/whip/x", Only: []string{"WHIP-NOPE-01"}},
+		"unreachable": {
+			WHIP: "http://127.0.0.1:1/whip/x",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := conformance.Run(t.Context(), target); err == nil {
+				t.Error("got no error")
+			}
+		})
+	}
+}
+
+// TestEveryRow wants each requirement judged by one check, or exempt with a
+// reason, and never both.
+func TestEveryRow(t *testing.T) {
+	checked := map[string]int{}
+	for _, c := range conformance.Checks() {
+		checked[c.ID]++
+		if c.Section == "" || c.What == "" || c.Level == "" || c.Run == nil {
+			t.Errorf("%s: incomplete", c.ID)
+		}
+	}
+	for id, n := range checked {
+		if n > 1 {
+			t.Errorf("%s: %d checks", id, n)
+		}
+	}
+	for _, e := range conformance.Exempts() {
+		if checked[e.ID] > 0 {
+			t.Errorf("%s is exempt and checked", e.ID)
+		}
+	}
+	t.Logf("%d checks, %d exempt", len(checked), len(conformance.Exempts()))
+}

@@ -1,0 +1,44 @@
+package conformance
+
+import "encoding/binary"
+
+// Frames of H264 that are legal enough to be judged by their headers: constrained
+// baseline, level 3.1, 1280x720. The slices hold no picture.
+var (
+	spsH264 = []byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8, 0x06, 0xd0, 0xa1, 0x35}
+	ppsH264 = []byte{0x68, 0xce, 0x06, 0xe2}
+)
+
+// frameH264 is frame n as an Annex B byte sequence.
+func frameH264(n int, key bool) []byte {
+	if key {
+		idr := append([]byte{0x65, 0x88, 0x84}, noise(n, 3000)...) // first_mb 0, slice type 7: I
+		return annexB(spsH264, ppsH264, idr)
+	}
+	return annexB(append([]byte{0x41, 0x9a}, noise(n, 400)...)) // first_mb 0, slice type 5: P
+}
+
+// frameOpus is one packet of 20 ms: CELT, fullband, stereo.
+func frameOpus(n int) []byte { return append([]byte{0xfc}, noise(n, 79)...) }
+
+func annexB(nals ...[]byte) []byte {
+	var b []byte
+	for _, n := range nals {
+		b = append(append(b, 0, 0, 0, 1), n...)
+	}
+	return b
+}
+
+// noise is size bytes that depend on n. None is zero, so that no start code arises.
+func noise(n, size int) []byte {
+	b := make([]byte, size)
+	x := uint32(n)*2654435761 + 12345
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x>>24) | 0x80
+	}
+	if size >= 4 {
+		binary.BigEndian.PutUint32(b[size-4:], uint32(n)|0x80808080)
+	}
+	return b
+}

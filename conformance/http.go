@@ -1,0 +1,175 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	typeSDP      = "application/sdp"
+	typeFragment = "application/trickle-ice-sdpfrag"
+	maxResponse  = 1 << 20 // bytes of a response that are read
+)
+
+// Request is one HTTP request of a check.
+type Request struct {
+	Method, URL string
+	Type        string // Content-Type; "": none is sent
+	Body        string
+	Header      http.Header // added to the rest
+	// Reader, when not nil, stands for Body and is sent in chunks.
+	Reader io.Reader
+	// Anonymous sends no Authorization; by itself the target's token goes along.
+	Anonymous bool
+}
+
+// With adds a header field and returns the request.
+func (r Request) With(name, value string) Request {
+	h := r.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Add(name, value)
+	r.Header = h
+	return r
+}
+
+// Response is what came of a request.
+type Response struct {
+	Request Request
+	Status  int
+	Header  http.Header
+	Body    string
+	Proto   string // "HTTP/1.1", "HTTP/2.0"
+	Took    time.Duration
+}
+
+// Location is the Location resolved against the URL of the request; "" without one.
+func (r *Response) Location() string {
+	base, err := url.Parse(r.Request.URL)
+	if err != nil {
+		return ""
+	}
+	at := r.Header.Get("Location")
+	if at == "" {
+		return ""
+	}
+	u, err := base.Parse(at)
+	if err != nil {
+		return ""
+	}
+	return u.String()
+}
+
+func (r *Response) String() string {
+	text := fmt.Sprintf("%d to %s %s", r.Status, r.Request.Method, r.Request.Type)
+	if r.Status >= 400 && len(r.Body) < 300 {
+		text += " (" + strings.TrimSpace(r.Body) + ")"
+	}
+	return text
+}
+
+// Try sends a request. Redirects are not followed.
+func (t *T) Try(r Request) (*Response, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
+	defer cancel()
+	return send(ctx, t.client, r, t.Token())
+}
+
+func send(ctx context.Context, client *http.Client, r Request, token string) (*Response, error) {
+	body := r.Reader
+	if body == nil && r.Body != "" {
+		body = strings.NewReader(r.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
+	if err != nil {
+		return nil, fmt.Errorf("conformance: make request: %w", err)
+	}
+	maps.Copy(req.Header, r.Header)
+	if r.Type != "" {
+		req.Header.Set("Content-Type", r.Type)
+	}
+	if token != "" && !r.Anonymous && req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	began := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "connection reset") {
+			err = errNoAnswer
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	if err != nil {
+		return nil, fmt.Errorf("conformance: read response: %w", err)
+	}
+	return &Response{
+		Request: r, Status: resp.StatusCode, Header: resp.Header, Body: string(text),
+		Proto: resp.Proto, Took: time.Since(began),
+	}, nil
+}
+
+// Do is Try for requests that must be answered, with whatever status.
+func (t *T) Do(r Request) *Response {
+	resp, err := t.Try(r)
+	if err != nil {
+		t.Fatalf("%s %s: expected a response, got none: %v", r.Method, r.URL, err)
+	}
+	return resp
+}
+
+// Codes is a set of statuses.
+type Codes func(status int) bool
+
+// Is is the set of those codes.
+func Is(codes ...int) Codes {
+	return func(status int) bool { return slices.Contains(codes, status) }
+}
+
+// Sets of statuses.
+var (
+	Success     Codes = func(s int) bool { return s >= 200 && s < 300 }
+	ClientError Codes = func(s int) bool { return s >= 400 && s < 500 }
+)
+
+// Want fails the check unless the status is in the set; expected is the set in
+// words. It returns whether it was.
+func (t *T) Want(r *Response, expected string, in Codes) bool {
+	if in(r.Status) {
+		return true
+	}
+	t.Errorf("expected %s, got %v", expected, r)
+	return false
+}
+
+// WantChoice is Want where the standard leaves a choice: ours when the check is
+// strict, the wider class when not.
+func (t *T) WantChoice(r *Response, ours int, class string, in Codes) bool {
+	if t.Strict() {
+		return t.Want(r, fmt.Sprint(ours), Is(ours))
+	}
+	return t.Want(r, class, in)
+}
+
+// follow sends a POST and follows 307 and 308 as clients do.
+func (t *T) follow(r Request) *Response {
+	for range 5 {
+		resp := t.Do(r)
+		if resp.Status != http.StatusTemporaryRedirect && resp.Status != http.StatusPermanentRedirect {
+			return resp
+		}
+		r.URL = resp.Location()
+	}
+	t.Fatalf("expected an end of redirects of POST %s, got more than 5", r.URL)
+	return nil
+}

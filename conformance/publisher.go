@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+
+	"github.com/sluicemedia/sluice/whip"
+)
+
+// keyframeInterval is in frames: one second.
+const keyframeInterval = 30
+
+// Publisher sends H264 and Opus by pion until it is closed.
+type Publisher struct {
+	PC      *webrtc.PeerConnection
+	Session *whip.ClientSession
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	up      chan struct{} // closed once connected
+}
+
+// Publish goes on air at a WHIP endpoint and returns when media flows. The
+// context bounds the call, not the publisher.
+func Publish(ctx context.Context, endpoint string, target *Target) (*Publisher, error) {
+	pc, err := newPionAPI().NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, fmt.Errorf("conformance: make peer connection: %w", err)
+	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &Publisher{PC: pc, stop: stop, up: make(chan struct{})}
+	var once sync.Once
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			once.Do(func() { close(p.up) })
+		}
+	})
+	err = errors.Join(
+		p.add(life, webrtc.MimeTypeOpus, "audio", 20*time.Millisecond, func(n int) []byte { return frameOpus(n) }),
+		p.add(life, webrtc.MimeTypeH264, "video", time.Second/30, func(n int) []byte { return frameH264(n, n%keyframeInterval == 0) }))
+	if err == nil {
+		client := whip.Client{URL: endpoint, Token: target.Token, HTTP: target.newClient()}
+		p.Session, err = client.Publish(ctx, pc)
+	}
+	if err == nil {
+		select {
+		case <-p.up:
+		case <-ctx.Done():
+			err = fmt.Errorf("conformance: the publisher's DTLS did not come up: %w", ctx.Err())
+		}
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// add sends frames of one codec, from the moment of the connection on.
+func (p *Publisher) add(ctx context.Context, mime, kind string, every time.Duration, frame func(int) []byte) error {
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, kind, "conformance")
+	if err != nil {
+		return fmt.Errorf("conformance: make track: %w", err)
+	}
+	sender, err := p.PC.AddTrack(track)
+	if err != nil {
+		return fmt.Errorf("conformance: add track: %w", err)
+	}
+	p.running.Go(func() { // pion answers NACKs only when somebody reads RTCP
+		buf := make([]byte, 1500)
+		for {
+			if _, _, err := sender.Read(buf); err != nil {
+				return
+			}
+		}
+	})
+	p.running.Go(func() {
+		select {
+		case <-p.up:
+		case <-ctx.Done():
+			return
+		}
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			// A connection that has ended is what some checks are about.
+			_ = track.WriteSample(media.Sample{Data: frame(n), Duration: every})
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Close says DELETE and ends the connection.
+func (p *Publisher) Close() {
+	p.stop()
+	if p.Session != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // the caller's may be over
+		_ = p.Session.Close(ctx)                                                // it may be gone already
+		cancel()
+	}
+	_ = p.PC.Close() // nothing to be done about it
+	p.running.Wait()
+}
+
+// newPionAPI is pion with its usual codecs and interceptors, on loopback too.
+func newPionAPI(change ...func(*webrtc.SettingEngine)) *webrtc.API {
+	engine, registry := &webrtc.MediaEngine{}, &interceptor.Registry{}
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	for _, c := range change {
+		c(&settings)
+	}
+	// Both only fail for codecs or extensions that collide; pion's own do not.
+	_ = engine.RegisterDefaultCodecs()
+	_ = webrtc.RegisterDefaultInterceptors(engine, registry)
+	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+}

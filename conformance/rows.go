@@ -1,0 +1,51 @@
+package conformance
+
+import "fmt"
+
+// groups are the requirements of both protocols: group and number of rows. Each
+// row is judged by a check or listed in exempt.
+var groups = []struct {
+	name string
+	rows int
+}{
+	{"WHIP-HTTP", 9}, {"WHIP-POST", 18}, {"WHIP-OFFER", 26}, {"WHIP-ANS", 20}, {"WHIP-LOC", 3},
+	{"WHIP-ETAG", 5}, {"WHIP-PATCH", 14}, {"WHIP-TRK", 13}, {"WHIP-RST", 16}, {"WHIP-DEL", 12},
+	{"WHIP-CORS", 11}, {"WHIP-LINK", 13}, {"WHIP-LB", 12}, {"WHIP-AUTH", 11}, {"WHIP-PROB", 5},
+	{"WHIP-SIM", 11}, {"WHIP-EXT", 4}, {"WHIP-CONC", 6}, {"WHIP-RTP", 13}, {"WHIP-ICE", 7},
+	{"WHIP-TURN", 12},
+	{"WHEP-HTTP", 10}, {"WHEP-POST", 12}, {"WHEP-ANS", 14}, {"WHEP-CTR", 17}, {"WHEP-OLD", 4},
+	{"WHEP-IDLE", 9}, {"WHEP-PATCH", 6}, {"WHEP-TRK", 6}, {"WHEP-RST", 7}, {"WHEP-DEL", 7},
+	{"WHEP-LB", 4}, {"WHEP-LINK", 3}, {"WHEP-AUTH", 3}, {"WHEP-EXT", 3}, {"WHEP-SEC", 3},
+	{"WHEP-SSE", 24}, {"WHEP-LAY", 10}, {"WHEP-PLAY", 7},
+}
+
+// rowIDs lists the ids of all requirements in their order.
+func rowIDs() []string {
+	var list []string
+	for _, g := range groups {
+		for n := range g.rows {
+			list = append(list, fmt.Sprintf("%s-%02d", g.name, n+1))
+		}
+	}
+	return list
+}
+
+// Exempt is a requirement that the suite does not judge, and why.
+type Exempt struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// exempt holds the reasons by id.
+var exempt = map[string]string{}
+
+// Exempts lists the requirements that no check judges, in their order.
+func Exempts() []Exempt {
+	var list []Exempt
+	for _, id := range rowIDs() {
+		if reason, ok := exempt[id]; ok {
+			list = append(list, Exempt{id, reason})
+		}
+	}
+	return list
+}

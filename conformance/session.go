@@ -1,0 +1,93 @@
+package conformance
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Session is a session that a POST opened.
+type Session struct {
+	URL, ETag string
+	Offer     string
+	Answer    string
+	Created   *Response
+}
+
+// PostOffer sends an offer to an endpoint. A session that comes of it is
+// deleted when the check is over.
+func (t *T) PostOffer(endpoint, offer string, change ...func(*Request)) *Response {
+	if endpoint == "" {
+		t.Skipf("the target has no such endpoint")
+	}
+	r := Request{Method: http.MethodPost, URL: endpoint, Type: typeSDP, Body: offer}
+	for _, c := range change {
+		c(&r)
+	}
+	resp := t.follow(r)
+	if at := resp.Location(); at != "" && (resp.Status == http.StatusCreated || resp.Status == http.StatusNotAcceptable) {
+		t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: at}) }) // it may have ended by itself
+	}
+	return resp
+}
+
+// Open is PostOffer for offers that must be taken.
+func (t *T) Open(endpoint, offer string, change ...func(*Request)) *Session {
+	resp := t.PostOffer(endpoint, offer, change...)
+	if resp.Status != http.StatusCreated {
+		t.Fatalf("expected 201, got %v", resp)
+	}
+	s := &Session{URL: resp.Location(), ETag: resp.Header.Get("ETag"), Offer: offer, Answer: resp.Body, Created: resp}
+	if s.URL == "" {
+		t.Fatalf("expected a Location in the 201, got none")
+	}
+	return s
+}
+
+// Patch sends a fragment to a session; ifMatch "" sends no If-Match.
+func (t *T) Patch(s *Session, fragment, ifMatch string, change ...func(*Request)) *Response {
+	r := Request{Method: http.MethodPatch, URL: s.URL, Type: typeFragment, Body: fragment}
+	if ifMatch != "" {
+		r = r.With("If-Match", ifMatch)
+	}
+	for _, c := range change {
+		c(&r)
+	}
+	return t.Do(r)
+}
+
+// Delete ends a session.
+func (t *T) Delete(s *Session) *Response {
+	return t.Do(Request{Method: http.MethodDelete, URL: s.URL})
+}
+
+// WantIntact fails the check when the session does not take a trickle with its
+// tag any more.
+func (t *T) WantIntact(s *Session) {
+	r := t.Patch(s, TrickleOf(s.Offer), s.ETag)
+	if r.Status != http.StatusNoContent {
+		t.Errorf("expected the session to be intact (204 to a trickle), got %v", r)
+	}
+}
+
+// anonymous sends no token.
+func anonymous(r *Request) { r.Anonymous = true }
+
+// typed sends another Content-Type.
+func typed(mediaType string) func(*Request) {
+	return func(r *Request) { r.Type = mediaType }
+}
+
+// header adds a header field.
+func header(name, value string) func(*Request) {
+	return func(r *Request) { *r = r.With(name, value) }
+}
+
+// sdpLine is the value of the first line that begins with prefix, "" when there is none.
+func sdpLine(text, prefix string) string {
+	for line := range strings.SplitSeq(text, "\n") {
+		if v, ok := strings.CutPrefix(strings.TrimSuffix(line, "\r"), prefix); ok {
+			return v
+		}
+	}
+	return ""
+}
