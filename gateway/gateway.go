@@ -43,6 +43,7 @@ type Gateway struct {
 	roomsMu sync.Mutex // makes changes of a room's settings one at a time
 	ready   atomic.Bool
 	stats   *stats
+	guard   guard // of what strangers get wrong
 	// refusals bounds the lines about refused sessions in the log.
 	refusals *rate.Limiter
 	reload   *reloader

@@ -34,6 +34,7 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 		err := g.call(rec, r, p, pattern, h)
 		name := ""
 		if err != nil && rec.status == 0 {
+			err = g.limitFailure(r, pattern, err)
 			name = g.writeProblem(rec, r, err, id).name
 		}
 		if rec.status == 0 {

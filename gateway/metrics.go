@@ -19,8 +19,8 @@ import (
 // stats is what this package counts itself. Everything else is read from the
 // Stats of other packages when somebody asks for /metrics.
 type stats struct {
-	panics, refusedTokens atomic.Uint64
-	requests              *prometheus.HistogramVec
+	panics, refusedTokens, limited atomic.Uint64
+	requests                       *prometheus.HistogramVec
 }
 
 func newStats() *stats {
@@ -49,6 +49,7 @@ type snapshot struct {
 	sessions      session.Stats
 	panics        uint64
 	refusedTokens uint64
+	limited       uint64
 }
 
 func (g *Gateway) snapshot() *snapshot {
@@ -58,6 +59,7 @@ func (g *Gateway) snapshot() *snapshot {
 		sessions:      g.sessions.Stats(),
 		panics:        g.stats.panics.Load(),
 		refusedTokens: g.stats.refusedTokens.Load(),
+		limited:       g.stats.limited.Load(),
 	}
 }
 
@@ -141,6 +143,7 @@ func metrics() []metric {
 		counter("sluice_keyframe_requests_total", "Keyframe requests sent to publishers.", func(s *snapshot) uint64 { return s.rooms.PLIs }),
 		counter("sluice_http_panics_total", "Handlers that panicked: each is a bug.", func(s *snapshot) uint64 { return s.panics }),
 		counter("sluice_auth_refused_total", "Requests with a token that is not known.", func(s *snapshot) uint64 { return s.refusedTokens }),
+		counter("sluice_http_limited_total", "Failed requests answered with 429 because their address had too many of them.", func(s *snapshot) uint64 { return s.limited }),
 	}
 }
 

@@ -35,6 +35,7 @@ var problems = []problem{
 	{"insufficient-scope", http.StatusForbidden, "The token does not allow this.", "Ask the operator for a token with the grant for this room.", 0},
 
 	{"too-many-requests", http.StatusTooManyRequests, "The session was sent too many requests.", "Send several candidates in one PATCH, and slower.", 1},
+	{"too-many-failures", http.StatusTooManyRequests, "Too many requests from this address have failed.", "Correct what is wrong with them, and wait for the time in Retry-After. Requests that are right are answered all the same.", 3},
 	{"media-type", http.StatusUnsupportedMediaType, "The body has the wrong media type.", "Send offers as application/sdp, fragments as application/trickle-ice-sdpfrag, everything else as application/json.", 0},
 	{"too-large", http.StatusRequestEntityTooLarge, "The body is too large.", "Offers, fragments and JSON are bounded at 64 KiB.", 0},
 	{"too-slow", http.StatusRequestTimeout, "The body came too slowly.", "Send it within 5 seconds.", 0},

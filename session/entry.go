@@ -192,7 +192,14 @@ func (s *Session) enter() bool {
 		return false
 	}
 	s.state = stateConnecting
+	s.pending(1)
 	return true
+}
+
+// pending counts sessions that have not connected yet. s.mu is held.
+func (s *Session) pending(n int64) {
+	now, _ := s.t.admission.unconnected(s.role)
+	now.Add(n)
 }
 
 // notify runs a callback of the setup: one at a time, and not once the session
@@ -217,6 +224,7 @@ func (s *Session) live(profile string) {
 	s.profile = profile
 	if s.state == stateConnecting {
 		s.state = stateLive
+		s.pending(-1)
 	}
 	s.answer = nil // long since sent
 }
@@ -228,6 +236,9 @@ func (s *Session) end(c Cause) {
 	if s.state == stateEnded {
 		s.mu.Unlock()
 		return
+	}
+	if s.state == stateConnecting {
+		s.pending(-1)
 	}
 	s.state, s.cause = stateEnded, c
 	s.mu.Unlock()

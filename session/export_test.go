@@ -16,6 +16,20 @@ func (t *Table) Limits(joins int, linger, stray time.Duration) {
 	}
 }
 
+// Admission changes how long offers wait for their turn, and how many sessions
+// of a role may be unconnected; zero leaves one as it is.
+func (t *Table) Admission(wait time.Duration, unconnected int64) {
+	if wait > 0 {
+		t.admission.wait = wait
+	}
+	if unconnected > 0 {
+		t.admission.maxPublishers, t.admission.maxViewers = unconnected, unconnected
+	}
+}
+
+// Unconnected counts the viewers that have not connected yet.
+func (t *Table) Unconnected() int64 { return t.admission.viewers.Load() }
+
 // Sizes tells how much the table and its socket remember of sessions.
 func (t *Table) Sizes() (sessions, ufrags, addresses, pending int) {
 	ufrags, addresses, pending = t.mux.sizes()

@@ -45,6 +45,7 @@ type Table struct {
 
 	handshakeLimit, lingerLimit, strayAge, deleteLimit time.Duration
 
+	admission  admission
 	joins      chan struct{} // a slot for each handshake under way
 	revivals   chan struct{} // a slot for each connection revived from state
 	handshakes handshakeCounters
@@ -78,6 +79,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		lingerLimit:    lingerMax,
 		strayAge:       strayMax,
 		deleteLimit:    deleteMax,
+		admission:      newAdmission(),
 		joins:          make(chan struct{}, maxJoins),
 		revivals:       make(chan struct{}, maxRevivals),
 		quit:           make(chan struct{}),

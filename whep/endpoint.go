@@ -21,13 +21,18 @@ type Endpoint struct {
 
 // Post creates a viewer's session; publication "" is the room's program. It
 // answers with 201, or writes nothing and returns an error: those of
-// [session.ReadOffer], [session.ParseOffer], [sfu.Rooms.Subscribe] and
+// [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Subscribe] and
 // [session.Table.OpenViewer].
 func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
 	body, err := session.ReadOffer(w, r)
 	if err != nil {
 		return err
 	}
+	release, err := e.Sessions.Admit(r.Context(), session.RoleViewer)
+	if err != nil {
+		return err
+	}
+	defer release()
 	offer, err := session.ParseOffer(body)
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ type Endpoint struct {
 
 // Post creates a publisher's session in a room; publication "" is "main". It
 // answers with 201, or writes nothing and returns an error: those of
-// [session.ReadOffer], [session.ParseOffer], [sfu.Rooms.Publish] and
+// [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Publish] and
 // [session.Table.OpenPublisher].
 func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
 	if publication == "" {
@@ -34,6 +34,11 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	if err != nil {
 		return err
 	}
+	release, err := e.Sessions.Admit(r.Context(), session.RolePublisher)
+	if err != nil {
+		return err
+	}
+	defer release()
 	offer, err := session.ParseOffer(body)
 	if err != nil {
 		return err
