@@ -18,8 +18,8 @@ const module = "github.com/sluicemedia/sluice"
 // each package may import of this module and of others. Names stand for
 // themselves and what is below them. Tests may import what they like.
 var mayImport = map[string][]string{
-	".":           {"gateway", "conformance", "github.com/alecthomas/kong"},
-	"conformance": {"whip", "whep", "github.com/pion"},
+	".":                  {"gateway", "conformance", "github.com/alecthomas/kong"},
+	"conformance":        {"whip", "whep", "github.com/pion"},
 	"conformance/mutant": {"github.com/pion"},
 	"gateway": {
 		"whip", "whep", "session", "sfu", "egress", "auth", "web",
