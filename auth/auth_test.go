@@ -174,9 +174,29 @@ func TestBearer(t *testing.T) {
 		{[]string{"abc"}, "", auth.BadCredentials},
 		{[]string{"Bearer abc", "Bearer def"}, "", auth.BadCredentials},
 	} {
-		token, c := auth.Bearer(tc.headers)
+		token, c := auth.Bearer(tc.headers, false)
 		if token != tc.token || c != tc.want {
 			t.Errorf("%q: got %q %d, want %q %d", tc.headers, token, c, tc.token, tc.want)
+		}
+	}
+}
+
+func TestBareBearer(t *testing.T) {
+	for _, tc := range []struct {
+		header, token string
+		want          auth.Credentials
+	}{
+		{"abc", "abc", auth.BearerToken},
+		{"Bearer abc", "abc", auth.BearerToken},
+		{"Bearer", "", auth.NoCredentials},
+		{"undefined", "", auth.NoCredentials},
+		{"", "", auth.NoCredentials},
+		{"Basic YWJjOmRlZg==", "", auth.BadCredentials},
+		{"a\x00b", "", auth.BadCredentials},
+	} {
+		token, c := auth.Bearer([]string{tc.header}, true)
+		if token != tc.token || c != tc.want {
+			t.Errorf("%q: got %q %d, want %q %d", tc.header, token, c, tc.token, tc.want)
 		}
 	}
 }
@@ -203,11 +223,12 @@ func FuzzParseTokens(f *testing.F) {
 }
 
 func FuzzBearer(f *testing.F) {
-	f.Add("Bearer abc")
-	f.Add("bearer\tundefined")
-	f.Add(" Bearer  x ")
-	f.Fuzz(func(t *testing.T, header string) {
-		token, c := auth.Bearer([]string{header})
+	f.Add("Bearer abc", false)
+	f.Add("bearer\tundefined", false)
+	f.Add(" Bearer  x ", true)
+	f.Add("abc", true)
+	f.Fuzz(func(t *testing.T, header string, bare bool) {
+		token, c := auth.Bearer([]string{header}, bare)
 		if (c == auth.BearerToken) != (token != "") {
 			t.Errorf("%q: token %q with credentials %d", header, token, c)
 		}
@@ -217,7 +238,7 @@ func FuzzBearer(f *testing.F) {
 		if token == "" {
 			return
 		}
-		if again, c := auth.Bearer([]string{"Bearer " + token}); again != token || c != auth.BearerToken {
+		if again, c := auth.Bearer([]string{"Bearer " + token}, bare); again != token || c != auth.BearerToken {
 			t.Errorf("%q: %q does not survive a second reading", header, token)
 		}
 	})

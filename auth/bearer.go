@@ -16,8 +16,8 @@ const (
 // (RFC 6750 section 2.1); the scheme is compared without regard to case. Pages
 // that have no token send "Bearer undefined", "Bearer null" or "Bearer ": those
 // count as none. Other schemes, repeated headers and ill-formed tokens are
-// BadCredentials.
-func Bearer(headers []string) (token string, c Credentials) {
+// BadCredentials. With bare, one word without a scheme is a token too.
+func Bearer(headers []string, bare bool) (token string, c Credentials) {
 	switch len(headers) {
 	case 0:
 		return "", NoCredentials
@@ -29,7 +29,10 @@ func Bearer(headers []string) (token string, c Credentials) {
 	if header == "" {
 		return "", NoCredentials
 	}
-	scheme, token, _ := strings.Cut(header, " ")
+	scheme, token, more := strings.Cut(header, " ")
+	if bare && !more && !strings.EqualFold(scheme, "Bearer") {
+		scheme, token = "Bearer", header
+	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", BadCredentials
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/session"
@@ -15,7 +16,7 @@ func (g *Gateway) bearer(r *http.Request) (grants auth.Grants, present bool, err
 	if tokens == nil {
 		return auth.Everything(), true, nil
 	}
-	token, credentials := auth.Bearer(r.Header.Values("Authorization"))
+	token, credentials := auth.Bearer(g.credentials(r), g.cfg.AuthAllowBare)
 	switch credentials {
 	case auth.NoCredentials:
 		return auth.Grants{}, false, nil
@@ -28,6 +29,24 @@ func (g *Gateway) bearer(r *http.Request) (grants auth.Grants, present bool, err
 	}
 	g.stats.refusedTokens.Add(1)
 	return auth.Grants{}, true, &problemError{name: "invalid-token"}
+}
+
+// credentials are the Authorization headers of a request. Where it has none,
+// and the operator allows it, the token of an endpoint's URL takes their place.
+func (g *Gateway) credentials(r *http.Request) []string {
+	headers := r.Header.Values("Authorization")
+	if len(headers) > 0 || !g.cfg.AuthAllowQuery || !isEndpoint(r.URL.Path) {
+		return headers
+	}
+	for _, token := range r.URL.Query()["token"] {
+		headers = append(headers, "Bearer "+token)
+	}
+	return headers
+}
+
+// isEndpoint tells the URLs that people are given from those that sessions are.
+func isEndpoint(path string) bool {
+	return strings.HasPrefix(path, "/whip/") || strings.HasPrefix(path, "/whep/")
 }
 
 // authorize lets pass who may do something in a room. The answer is the same
@@ -54,6 +73,9 @@ func (g *Gateway) identify(r *http.Request) (auth.Grants, error) {
 // one is refused, and so is one for other rooms.
 func (g *Gateway) authorizeSession(r *http.Request, id string) error {
 	grants, present, err := g.bearer(r)
+	if err == nil && !present && g.cfg.SessionRequireAuth {
+		err = &problemError{name: "unauthorized"}
+	}
 	if err != nil || !present {
 		return err
 	}

@@ -29,6 +29,14 @@ type Config struct {
 	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`
 	Open          bool   `name:"open" default:"false" help:"Allow --http off loopback with no authentication configured."`
 
+	SessionRequireAuth bool `name:"session-require-auth" default:"false" help:"Ask for a token on session URLs too. Without it the URL is enough, since several encoders send no token with DELETE; a wrong token is refused either way."`
+	AuthAllowBare      bool `name:"auth-allow-bare" default:"false" help:"Take an Authorization header of one word, without the scheme Bearer, as a token: some players send it so."`
+	AuthAllowQuery     bool `name:"auth-allow-query" default:"false" help:"Take a token from ?token= of WHIP and WHEP URLs, for clients that cannot send headers. The node logs no URLs, but proxies and browsers do."`
+
+	ICEServersFile string        `name:"ice-servers-file" placeholder:"FILE" reload:"yes" help:"STUN and TURN servers for clients, a line each: URI, URI username credential, or URI secret=TEXT for credentials made of a secret shared with the TURN server. They stand in Link headers. Read again when the file changes."`
+	PatchLenient   bool          `name:"patch-lenient" default:"false" help:"Take candidates in a PATCH without If-Match when it names the present ICE credentials: web clients older than RFC 9725 send none."`
+	ConsentTimeout time.Duration `name:"consent-timeout" default:"30s" placeholder:"DURATION" help:"Silence after which a session ends: no connectivity check, no media, no report."`
+
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
 	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`
 
@@ -60,7 +68,11 @@ type Later struct {
 	BootstrapExpect string `name:"bootstrap-expect" hidden:""`
 }
 
-const defaultMediaPort = 8189
+const (
+	defaultMediaPort = 8189
+	// Clients send a check every 5 s (RFC 7675 section 5.1), and one may be lost.
+	minConsentTimeout, maxConsentTimeout = 10 * time.Second, 10 * time.Minute
+)
 
 // Check tells what is wrong with the configuration, every fault at once. It
 // opens no file and no socket.
@@ -81,6 +93,9 @@ func (c *Config) Check() error {
 	}
 	if c.Data == "" {
 		errs = append(errs, errors.New("data: a directory is needed"))
+	}
+	if c.ConsentTimeout < minConsentTimeout || c.ConsentTimeout > maxConsentTimeout {
+		errs = append(errs, fmt.Errorf("consent-timeout: want %s to %s", minConsentTimeout, maxConsentTimeout))
 	}
 	if c.DrainDeadline < 0 {
 		errs = append(errs, errors.New("drain-deadline: must not be negative"))

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicemedia/sluice/gateway"
 )
@@ -68,6 +69,8 @@ func TestCheck(t *testing.T) {
 		{"node", func(c *gateway.Config) { c.Node = "fra-1" }, ""},
 		{"no data", func(c *gateway.Config) { c.Data = "" }, "data: "},
 		{"negative time", func(c *gateway.Config) { c.DrainDeadline = -1 }, "drain-deadline: "},
+		{"a timeout below one check", func(c *gateway.Config) { c.ConsentTimeout = time.Second }, "consent-timeout: want 10s to 10m0s"},
+		{"no timeout", func(c *gateway.Config) { c.ConsentTimeout = 0 }, "consent-timeout: "},
 		{"negative limit", func(c *gateway.Config) { c.MaxRooms = -1 }, "max-rooms"},
 		{"TURN", func(c *gateway.Config) { c.Later.TURN = "127.0.0.1:3478" }, "turn: not in this version"},
 		{"TURN off", func(c *gateway.Config) { c.Later.TURN = "off" }, ""},

@@ -49,8 +49,9 @@ type Gateway struct {
 	reload   *reloader
 
 	// What a reload replaces.
-	tokens atomic.Pointer[auth.Tokens] // nil: no authentication
-	cert   atomic.Pointer[tls.Certificate]
+	tokens     atomic.Pointer[auth.Tokens] // nil: no authentication
+	cert       atomic.Pointer[tls.Certificate]
+	iceServers atomic.Pointer[[]iceServer]
 }
 
 // New opens the node's sockets. Run must follow.
@@ -88,7 +89,10 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.url = g.baseURL()
-	g.sessions, err = session.NewTable(session.Config{Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise}, log)
+	g.sessions, err = session.NewTable(session.Config{
+		Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise,
+		ConsentTimeout: cfg.ConsentTimeout, LenientPatch: cfg.PatchLenient,
+	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
@@ -320,7 +324,7 @@ func (g *Gateway) closeListeners() error {
 	return err
 }
 
-// loadFiles reads the token file and the certificate. Nothing is replaced
+// loadFiles reads the token file, the certificate and the ICE servers. Nothing is replaced
 // unless all of it can be read.
 func (g *Gateway) loadFiles(cfg *Config) error {
 	var tokens *auth.Tokens
@@ -342,7 +346,12 @@ func (g *Gateway) loadFiles(cfg *Config) error {
 		}
 		cert = &pair
 	}
+	servers, err := loadICEServers(cfg.ICEServersFile)
+	if err != nil {
+		return err
+	}
 	g.tokens.Store(tokens)
+	g.iceServers.Store(&servers)
 	g.cert.Store(cert)
 	return nil
 }

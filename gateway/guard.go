@@ -89,12 +89,7 @@ func (g *Gateway) limitFailure(r *http.Request, pattern string, err error) error
 
 // guarded are the routes that strangers may guess at: the media routes.
 func guarded(pattern string) bool {
-	for _, prefix := range []string{"/whip/", "/whep/", "/s/"} {
-		if strings.HasPrefix(pattern, prefix) {
-			return true
-		}
-	}
-	return false
+	return isEndpoint(pattern) || strings.HasPrefix(pattern, "/s/")
 }
 
 // failure tells the mistakes of a client from states of the node and from

@@ -57,8 +57,7 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 // ffmpeg show little of the reason, so this is where it is looked for. Viewers who
 // wait for a publisher are no news, and a flood must not fill the disk.
 func (g *Gateway) tellsOperator(method, pattern, problem string) bool {
-	opens := strings.HasPrefix(pattern, "/whip/") || strings.HasPrefix(pattern, "/whep/")
-	return method == http.MethodPost && opens && problem != "not-live" && g.refusals.Allow()
+	return method == http.MethodPost && isEndpoint(pattern) && problem != "not-live" && g.refusals.Allow()
 }
 
 func setCommonHeaders(h http.Header, requestID string) {

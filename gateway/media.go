@@ -35,6 +35,7 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	g.addICEServers(w.Header())
 	return g.whip.Post(w, r, room, p.ByName("publication"), grants.Identity)
 }
 
@@ -45,6 +46,7 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	g.addICEServers(w.Header())
 	err = g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity)
 	switch {
 	case err == nil:

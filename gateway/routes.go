@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/julienschmidt/httprouter"
+
+	"github.com/sluicemedia/sluice/auth"
 )
 
 // route is one line of the HTTP surface.
@@ -22,17 +24,17 @@ func (g *Gateway) routes() []route {
 				h, ok = methods[http.MethodGet] // net/http leaves the body out
 			}
 			if method == http.MethodOptions && !ok {
-				h, ok = options200(""), true
+				h, ok = options200, true
 			}
 			if ok {
 				list = append(list, route{method, path, h})
 			}
 		}
 	}
-	whip := map[string]handler{"GET": g.probeWHIP, "POST": g.postWHIP, "OPTIONS": options200("application/sdp")}
+	whip := map[string]handler{"GET": g.probeWHIP, "POST": g.postWHIP, "OPTIONS": g.optionsMedia(auth.Publish)}
 	add("/whip/:room", whip)
 	add("/whip/:room/:publication", whip)
-	whep := map[string]handler{"GET": g.probeWHEP, "POST": g.postWHEP, "OPTIONS": options200("application/sdp")}
+	whep := map[string]handler{"GET": g.probeWHEP, "POST": g.postWHEP, "OPTIONS": g.optionsMedia(auth.Subscribe)}
 	add("/whep/:room", whep)
 	add("/whep/:room/:publication", whep)
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
@@ -83,13 +85,24 @@ func (g *Gateway) always(name string) http.Handler {
 // options200 answers OPTIONS, a CORS preflight or not, before anybody asks for
 // a token: browsers never send one there. Everything else is in the common
 // headers.
-func options200(acceptPost string) handler {
-	return func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
-		if acceptPost != "" {
-			w.Header().Set("Accept-Post", acceptPost)
+func options200(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// optionsMedia is options200 of an endpoint. Who may use the endpoint is told of
+// the ICE servers, for clients that want them before they make an offer (RFC
+// 9725 section 4.6). A preflight is not: it comes from the browser, and its
+// answer never reaches the page.
+func (g *Gateway) optionsMedia(grant auth.Grant) handler {
+	return func(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+		w.Header().Set("Accept-Post", "application/sdp")
+		preflight := r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+		if _, err := g.authorize(r, p.ByName("room"), grant); err == nil && !preflight {
+			w.Header().Set("Cache-Control", "no-store")
+			g.addICEServers(w.Header())
 		}
-		w.Header().Set("Content-Length", "0")
-		w.WriteHeader(http.StatusOK)
-		return nil
+		return options200(w, r, p)
 	}
 }

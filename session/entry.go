@@ -56,9 +56,11 @@ func (s state) String() string {
 // newSession makes a session that nobody knows yet.
 func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause), o *Offer) *Session {
 	id = cmp.Or(id, t.NewID())
+	frame := o.frame()
+	frame.patches.lenient = t.cfg.LenientPatch
 	return &Session{
 		t: t, id: id, name: PublicID(id),
-		role: role, labels: l, since: time.Now(), frame: o.frame(), closed: closed,
+		role: role, labels: l, since: time.Now(), frame: frame, closed: closed,
 		done: make(chan struct{}), etag: newETag(),
 		remote: credentials{strings.Clone(o.UFrag), strings.Clone(o.Pwd)},
 	}

@@ -52,6 +52,44 @@ func (r *resource) send(id, mediaType, match, body string) (*http.Response, erro
 	return w.Result(), err
 }
 
+// TestLenientPatch: without If-Match the present credentials stand in for it,
+// where the operator allows it, and nothing else does.
+func TestLenientPatch(t *testing.T) {
+	for _, lenient := range []bool{false, true} {
+		table := newTable(t, func(c *session.Config) { c.LenientPatch = lenient })
+		s, err := table.OpenViewer(parseOffer(t, string(testdata(t, "fixtures/o_whep.sdp"))), session.ViewerSetup{Closed: func(session.Cause) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &resource{t, table, s}
+		for name, tc := range map[string]struct {
+			match, body string
+			forgiven    bool
+		}{
+			"trickle":                {"", trickleBody, true},
+			"without credentials":    {"", "m=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:" + goodLine + "\r\n", false},
+			"restart":                {"", restartBody, false},
+			"garbage":                {"", "hello", false},
+			"a tag that is not ours": {`"nope"`, trickleBody, false},
+		} {
+			want := session.ErrPreconditionRequired
+			if tc.match != "" {
+				want = session.ErrPrecondition
+			}
+			if lenient && tc.forgiven {
+				want = nil
+			}
+			resp, err := r.patch(tc.match, tc.body)
+			if !errors.Is(err, want) {
+				t.Errorf("lenient %t, %s: got %v, want %v", lenient, name, err, want)
+			}
+			if err == nil && resp.StatusCode != http.StatusNoContent {
+				t.Errorf("lenient %t, %s: got %d, want 204", lenient, name, resp.StatusCode)
+			}
+		}
+	}
+}
+
 func TestWriteCreated(t *testing.T) {
 	r := newResource(t)
 	w := httptest.NewRecorder()

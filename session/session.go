@@ -61,6 +61,9 @@ type Config struct {
 	URL       string         // public base URL, no trailing slash: Location
 	Media     netip.AddrPort // UDP listen address; port 0: any
 	Advertise []netip.Addr   // addresses for candidates; empty: the listener's, or the interfaces'
+	// LenientPatch takes a PATCH without If-Match that names the present ICE
+	// credentials as a trickle.
+	LenientPatch bool
 	// Times; zero means the default.
 	ConnectTimeout time.Duration // 201 to DTLS up; default 40 s (RFC 8863)
 	ConsentTimeout time.Duration // silence that ends a session; default 30 s
