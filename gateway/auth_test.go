@@ -48,6 +48,12 @@ var grantOf = map[string]string{
 	"DELETE /v1/rooms/:room/sessions/:session": "moderate-key",
 	"GET /v1/rooms/:room/publications":         "admin-key-1",
 	"HEAD /v1/rooms/:room/publications":        "admin-key-1",
+	"GET /s/:session/events":                   "",
+	"HEAD /s/:session/events":                  "",
+	"POST /s/:session/events":                  "",
+	"GET /s/:session/events/:stream":           "",
+	"HEAD /s/:session/events/:stream":          "",
+	"DELETE /s/:session/events/:stream":        "",
 	"GET /s/:session":                          "", // a capability: see TestSessionURL
 	"HEAD /s/:session":                         "",
 	"PATCH /s/:session":                        "",

@@ -1,6 +1,16 @@
 package gateway
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"github.com/sluicemedia/sluice/whep"
+)
+
+// Emit sends an event of the session at a path, "/s/" and its id.
+func (g *Gateway) Emit(path string, kind whep.EventType, data any) error {
+	return g.whep.Emit(strings.TrimPrefix(path, "/s/"), kind, data)
+}
 
 // Routes lists "METHOD /path" of every route.
 func (g *Gateway) Routes() []string {

@@ -88,3 +88,35 @@ func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request, p httpro
 	}
 	return g.sessions.Delete(w, r, id)
 }
+
+func (g *Gateway) postEvents(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.PostEvents(w, r, id)
+}
+
+func (g *Gateway) getEvents(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.GetEvents(w, r, id)
+}
+
+func (g *Gateway) getEventStream(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.GetStream(w, r, id, p.ByName("stream"))
+}
+
+func (g *Gateway) deleteEventStream(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.DeleteStream(w, r, id, p.ByName("stream"))
+}

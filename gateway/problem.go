@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
+	"github.com/sluicemedia/sluice/whep"
 )
 
 // problem is what clients are told of one kind of error (RFC 9457). Its name
@@ -28,6 +29,7 @@ var problems = []problem{
 	{"not-found", http.StatusNotFound, "There is nothing here.", "Check the path. Names are 1 to 64 of A-Z a-z 0-9 . _ - and do not begin with a dot; a slash at the end and the case of letters matter.", 0},
 	{"room-not-found", http.StatusNotFound, "There is no such room.", "Publish into it, or make it with POST /v1/rooms.", 0},
 	{"session-not-found", http.StatusNotFound, "There is no such session.", "It has ended, or the URL is not the Location of the 201. POST a new offer.", 0},
+	{"stream-not-found", http.StatusNotFound, "There is no such event stream.", "It was ended, or the URL is not the Location of the 201. POST to the events URL of the session for a new one.", 0},
 	{"method-not-allowed", http.StatusMethodNotAllowed, "This method is not for this resource.", "The Allow header lists those that are.", 0},
 
 	{"unauthorized", http.StatusUnauthorized, "A token is needed.", "Send Authorization: Bearer and your token. In OBS, put the token into Bearer Token; in ffmpeg, use -authorization.", 0},
@@ -36,6 +38,7 @@ var problems = []problem{
 
 	{"too-many-requests", http.StatusTooManyRequests, "The session was sent too many requests.", "Send several candidates in one PATCH, and slower.", 1},
 	{"too-many-failures", http.StatusTooManyRequests, "Too many requests from this address have failed.", "Correct what is wrong with them, and wait for the time in Retry-After. Requests that are right are answered all the same.", 3},
+	{"too-many-streams", http.StatusTooManyRequests, "The session has too many event streams.", "End one with DELETE, or read one that is there.", 10},
 	{"media-type", http.StatusUnsupportedMediaType, "The body has the wrong media type.", "Send offers as application/sdp, fragments as application/trickle-ice-sdpfrag, everything else as application/json.", 0},
 	{"too-large", http.StatusRequestEntityTooLarge, "The body is too large.", "Offers, fragments and JSON are bounded at 64 KiB.", 0},
 	{"too-slow", http.StatusRequestTimeout, "The body came too slowly.", "Send it within 5 seconds.", 0},
@@ -63,6 +66,7 @@ var problems = []problem{
 	{"stopping", http.StatusServiceUnavailable, "This node is stopping.", "Try again after the time in Retry-After.", 3},
 
 	{"json-malformed", http.StatusBadRequest, "The body is not the JSON that is wanted.", "See /openapi.yaml for the fields and their types.", 0},
+	{whep.ProblemEvents, http.StatusBadRequest, "An event type is not known here.", "Ask for types that the Link of the session lists in its events parameter, or send no body for all of them.", 0},
 	{"query-malformed", http.StatusBadRequest, "A query parameter has no meaning.", "limit is 1 to 1000; cursor is the next of the page before.", 0},
 	{"field-invalid", http.StatusUnprocessableEntity, "A field has a value that cannot be taken.", "See the detail.", 0},
 	{"not-in-this-version", http.StatusUnprocessableEntity, "A field belongs to a later version.", "Leave it out.", 0},
@@ -83,6 +87,8 @@ var causes = []struct {
 	{session.ErrClosed, "stopping"},
 	{session.ErrTooMany, "overloaded"},
 	{session.ErrRateLimited, "too-many-requests"},
+	{whep.ErrNoStream, "stream-not-found"},
+	{whep.ErrTooManyStreams, "too-many-streams"},
 	{sfu.ErrPublicationBusy, "publication-busy"},
 	{sfu.ErrNotLive, "not-live"},
 	{sfu.ErrRoomNotFound, "room-not-found"},

@@ -38,6 +38,8 @@ func (g *Gateway) routes() []route {
 	add("/whep/:room", whep)
 	add("/whep/:room/:publication", whep)
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
+	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": options200("application/json")})
+	add("/s/:session/events/:stream", map[string]handler{"GET": g.getEventStream, "DELETE": g.deleteEventStream})
 
 	add("/v1/rooms", map[string]handler{"GET": g.listRooms, "POST": g.createRoom})
 	add("/v1/rooms/:room", map[string]handler{"GET": g.getRoom, "PATCH": g.updateRoom, "DELETE": g.deleteRoom})

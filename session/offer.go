@@ -35,6 +35,7 @@ const (
 	ProblemFingerprint     = "dtls-fingerprint"
 	ProblemICE             = "sdp-ice"
 	ProblemTooComplex      = "sdp-too-complex"
+	ProblemJSON            = "json-malformed" // of the requests beside a session
 )
 
 func refuse(problem, format string, args ...any) error {

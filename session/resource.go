@@ -8,13 +8,13 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 )
 
 const (
 	typeSDP      = "application/sdp"
 	typeFragment = "application/trickle-ice-sdpfrag"
+	typeJSON     = "application/json"
 
 	// bodyTimeout is how long a body may take to arrive, all of it.
 	bodyTimeout = 5 * time.Second
@@ -31,6 +31,17 @@ func ReadOffer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, ErrMediaType
 	}
 	return readBody(w, r, ProblemMalformed)
+}
+
+// ReadJSON reads the body of a request, JSON or nothing at all. ErrMediaType,
+// ErrTooLarge, ErrTimeout; an *OfferError for a body that breaks off.
+func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := readBody(w, r, ProblemJSON)
+	if err == nil && len(body) > 0 && !hasMediaType(r, typeJSON) {
+		w.Header().Set("Accept-Post", typeJSON)
+		return nil, ErrMediaType
+	}
+	return body, err
 }
 
 // hasMediaType compares media types without case and without parameters (RFC
@@ -69,9 +80,7 @@ func readBody(w http.ResponseWriter, r *http.Request, problem string) ([]byte, e
 // WriteCreated answers a POST with 201, Location, ETag and the SDP answer.
 func (t *Table) WriteCreated(w http.ResponseWriter, s *Session) error {
 	h := w.Header()
-	// Absolute, because clients resolve a relative one against the URL they
-	// were given, not the one that a redirect led them to.
-	h.Set("Location", strings.TrimSuffix(t.cfg.URL, "/")+"/s/"+s.ID())
+	h.Set("Location", t.SessionURL(s.ID()))
 	h.Set("ETag", s.ETag())
 	return writeICE(w, http.StatusCreated, typeSDP, s.Answer())
 }

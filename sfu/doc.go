@@ -14,7 +14,9 @@
 // sends feedback (NACK, keyframe requests) to the publisher, so that neither a
 // viewer's request nor the packet path ever waits for the publisher's socket.
 // Callbacks ([ClaimConfig], [SubscriptionConfig]) run on goroutines of their
-// own. [Rooms.Close] waits for all of them.
+// own, but for [Config].OnEvent and OnAir of a subscription, which whoever
+// changed a room calls once its lock is released. [Rooms.Close] waits for all
+// of them.
 //
 // # Locks
 //

@@ -25,27 +25,31 @@ type Event struct {
 	Session     string // the publisher's, where there is one
 }
 
-// eventQueue hands events to the hook in the order in which they were put,
-// without a goroutine and without the locks of those who put them.
+// eventQueue makes calls in the order in which they were put, without a
+// goroutine and without the locks of those who put them.
 type eventQueue struct {
 	hook func(Event)
 
 	mu       sync.Mutex // guards the fields below
-	waiting  []Event
+	waiting  []func()
 	draining bool
 }
 
-// put queues an event; called with locks held.
+// put queues an event for the hook; called with locks held.
 func (q *eventQueue) put(e Event) {
-	if q.hook == nil {
-		return
+	if q.hook != nil {
+		q.call(func() { q.hook(e) })
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, e)
 }
 
-// drain calls the hook; called without locks. One caller at a time does the
+// call queues a call that must not block; called with locks held.
+func (q *eventQueue) call(f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, f)
+}
+
+// drain makes the calls; called without locks. One caller at a time does the
 // work for all, so that the order holds.
 func (q *eventQueue) drain() {
 	q.mu.Lock()
@@ -58,8 +62,8 @@ func (q *eventQueue) drain() {
 		batch := q.waiting
 		q.waiting = nil
 		q.mu.Unlock()
-		for _, e := range batch {
-			q.hook(e)
+		for _, f := range batch {
+			f()
 		}
 		q.mu.Lock()
 	}

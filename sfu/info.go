@@ -103,10 +103,7 @@ func (r *room) info() RoomInfo {
 		Name: r.name, Settings: r.settings, Created: r.created, Explicit: r.explicit,
 		Program: r.program, Viewers: len(r.subscriptions),
 	}
-	viewers := make(map[string]int)
-	for s := range r.subscriptions {
-		viewers[s.target()]++
-	}
+	viewers := r.countViewers()
 	now := time.Now()
 	for _, p := range r.publications {
 		c := p.current

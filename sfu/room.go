@@ -24,6 +24,7 @@ type room struct {
 	subscriptions map[*Subscription]struct{}
 	program       string
 	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed
+	audience      audience
 }
 
 func newRoom(rs *Rooms, name string) *room {
@@ -107,7 +108,9 @@ func (r *room) refresh(now time.Time) {
 	for s := range r.subscriptions {
 		p := r.publications[s.target()]
 		s.bind(p)
-		if p != nil && p.live() {
+		live := p != nil && p.live()
+		s.tell(live)
+		if live {
 			s.idleSince = time.Time{}
 			continue
 		}

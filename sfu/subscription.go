@@ -29,6 +29,10 @@ type SubscriptionConfig struct {
 	// Ended is called, on a goroutine of its own, when the room was deleted or
 	// nobody published for the time of Linger.
 	Ended func()
+	// OnAir is told when what the viewer watches goes on air and off it, each in
+	// turn, beginning with true; nil: nobody. It is called in order, without
+	// locks, and must not block. It may come late: after Ended, even after Close.
+	OnAir func(live bool)
 }
 
 // Subscription is one viewer's session on a publication, or on the room's
@@ -40,6 +44,7 @@ type Subscription struct {
 
 	// Guarded by the room's lock.
 	started, ended bool
+	onAir          bool
 	idleSince      time.Time // since when nothing is on air; zero: something is
 	sinks          [kinds]sink
 }
@@ -74,8 +79,22 @@ func (rs *Rooms) Subscribe(roomName, publication string, cfg SubscriptionConfig)
 	r.subscriptions[s] = struct{}{}
 	if p == nil || !p.live() {
 		s.idleSince = time.Now()
+	} else {
+		s.tell(true)
 	}
 	return s, nil
+}
+
+// tell says whether something is on air, when that is news; called with the
+// room's lock held.
+func (s *Subscription) tell(live bool) {
+	if s.onAir == live {
+		return
+	}
+	s.onAir = live
+	if s.cfg.OnAir != nil {
+		s.room.rooms.events.call(func() { s.cfg.OnAir(live) })
+	}
 }
 
 // Codecs are those on air now, for the answer to prefer; empty when not live.

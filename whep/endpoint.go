@@ -1,12 +1,14 @@
 // Package whep lets viewers play rooms by WHEP (draft-ietf-wish-whep).
 //
 // An [Endpoint] answers the POST that opens a session; PATCH and DELETE on the
-// session URL are package session's. A [Client] is the other side: it plays
+// session URL are package session's. What a session has besides, such as its
+// event streams (WHEP events extension), is here. A [Client] is the other side: it plays
 // into a PeerConnection.
 package whep
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/sluicemedia/sluice/egress"
 	"github.com/sluicemedia/sluice/session"
@@ -17,6 +19,10 @@ import (
 type Endpoint struct {
 	Rooms    *sfu.Rooms
 	Sessions *session.Table
+
+	viewers viewers
+	// Times of event streams; zero means the usual.
+	keepaliveGap, countGap time.Duration
 }
 
 // Post creates a viewer's session; publication "" is the room's program. It
@@ -47,6 +53,7 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	if err != nil {
 		return err
 	}
+	e.addLinks(w.Header(), s.ID())
 	if err := e.Sessions.WriteCreated(w, s); err != nil {
 		s.Close(session.CauseInternal) // its viewer will never know of it
 		return err
@@ -59,26 +66,36 @@ func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*sessi
 	var s *session.Session
 	opened := make(chan struct{}) // closed once s is what it will be
 	defer close(opened)
+	v := &viewer{id: setup.ID}
 	sub, err := e.Rooms.Subscribe(setup.Labels.Room, setup.Labels.Publication, sfu.SubscriptionConfig{
 		Session: session.PublicID(setup.ID),
 		Ended: func() {
 			<-opened
+			v.end()
 			if s != nil {
 				s.Close(session.CauseRoomEnded)
 			}
 		},
+		OnAir: v.onAir,
 	})
 	if err != nil {
 		return nil, err
+	}
+	v.sub = sub
+	e.viewers.add(v)
+	leave := func() {
+		e.viewers.remove(v.id)
+		v.end()
+		sub.Close()
 	}
 	setup.Prefer = sub.Codecs()
 	setup.Connected = func(v *egress.Viewer, sections []session.ViewerSection) {
 		sub.Start(sink("audio", v, sections), sink("video", v, sections))
 	}
-	setup.Closed = func(session.Cause) { sub.Close() }
+	setup.Closed = func(session.Cause) { leave() }
 	if s, err = e.Sessions.OpenViewer(offer, setup); err != nil {
 		s = nil
-		sub.Close()
+		leave()
 		return nil, err
 	}
 	return s, nil
