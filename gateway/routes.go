@@ -38,7 +38,7 @@ func (g *Gateway) routes() []route {
 	add("/whep/:room", whep)
 	add("/whep/:room/:publication", whep)
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
-	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": options200("application/json")})
+	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": acceptJSON})
 	add("/s/:session/events/:stream", map[string]handler{"GET": g.getEventStream, "DELETE": g.deleteEventStream})
 
 	add("/v1/rooms", map[string]handler{"GET": g.listRooms, "POST": g.createRoom})
@@ -107,4 +107,10 @@ func (g *Gateway) optionsMedia(grant auth.Grant) handler {
 		}
 		return options200(w, r, p)
 	}
+}
+
+// acceptJSON is options200 of what takes JSON.
+func acceptJSON(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	w.Header().Set("Accept-Post", "application/json")
+	return options200(w, r, p)
 }
