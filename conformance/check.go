@@ -65,7 +65,7 @@ func Checks() []Check {
 }
 
 // whipChecks are all checks of WHIP.
-func whipChecks() []Check { return slices.Concat(whipHTTPChecks()) }
+func whipChecks() []Check { return slices.Concat(whipHTTPChecks(), whipAnswerChecks()) }
 
 // whepChecks are all checks of WHEP.
 func whepChecks() []Check { return nil }
