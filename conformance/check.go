@@ -65,10 +65,20 @@ func Checks() []Check {
 }
 
 // whipChecks are all checks of WHIP.
-func whipChecks() []Check { return slices.Concat(whipHTTPChecks(), whipAnswerChecks()) }
+func whipChecks() []Check {
+	return slices.Concat(
+		whipHTTPChecks(),
+		whipAnswerChecks(),
+		whipMediaChecks(),
+	)
+}
 
 // whepChecks are all checks of WHEP.
-func whepChecks() []Check { return nil }
+func whepChecks() []Check {
+	return slices.Concat(
+		whepMediaChecks(),
+	)
+}
 
 // selected tells whether a check was asked for: by its id or by the beginning
 // of it ("WHIP-POST"). Nothing asked for is all.

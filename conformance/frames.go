@@ -18,6 +18,24 @@ func frameH264(n int, key bool) []byte {
 	return annexB(append([]byte{0x41, 0x9a}, noise(n, 400)...)) // first_mb 0, slice type 5: P
 }
 
+// frameVP8 is frame n of a VP8 stream of a size: the header that RFC 6386 section
+// 9.1 describes, and noise. Wider pictures have more of it.
+func frameVP8(n int, key bool, width, height int) []byte {
+	if !key {
+		return append([]byte{0x11, 0, 0}, noise(n, width/4)...)
+	}
+	head := []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, byte(width), byte(width >> 8), byte(height), byte(height >> 8)}
+	return append(head, noise(n, width)...)
+}
+
+// widthVP8 is the width that a keyframe of VP8 says; 0 for other frames.
+func widthVP8(frame []byte) int {
+	if len(frame) < 10 || frame[0]&1 != 0 || frame[3] != 0x9d || frame[4] != 0x01 || frame[5] != 0x2a {
+		return 0
+	}
+	return int(frame[6]) | int(frame[7]&0x3f)<<8
+}
+
 // frameOpus is one packet of 20 ms: CELT, fullband, stereo.
 func frameOpus(n int) []byte { return append([]byte{0xfc}, noise(n, 79)...) }
 

@@ -85,6 +85,14 @@ func DropLines(offer, prefix string) string {
 	return b.String()
 }
 
+// onlyTagged keeps the lines that begin with prefix in the first section alone.
+func onlyTagged(prefix string) func(offer string) string {
+	return func(offer string) string {
+		head, second, _ := strings.Cut(offer, "m=video")
+		return head + "m=video" + DropLines(second, prefix)
+	}
+}
+
 // TrickleOf is a fragment with the credentials of an offer and one candidate.
 func TrickleOf(offer string) string {
 	return Fragment(sdpLine(offer, "a=ice-ufrag:"), sdpLine(offer, "a=ice-pwd:"), sdpLine(offer, "a=mid:"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,6 +71,9 @@ func (p *Publisher) add(ctx context.Context, mime, kind string, every time.Durat
 		return fmt.Errorf("conformance: make track: %w", err)
 	}
 	sender, err := p.PC.AddTrack(track)
+	if err == nil {
+		err = offerOnly(p.PC, sender, mime)
+	}
 	if err != nil {
 		return fmt.Errorf("conformance: add track: %w", err)
 	}
@@ -100,6 +104,32 @@ func (p *Publisher) add(ctx context.Context, mime, kind string, every time.Durat
 		}
 	})
 	return nil
+}
+
+// offerOnly leaves one codec and its retransmission in a sender's section: a
+// server keeps one of what is offered, and it has to be this.
+func offerOnly(pc *webrtc.PeerConnection, sender *webrtc.RTPSender, mime string) error {
+	var list []webrtc.RTPCodecParameters
+	for _, c := range sender.GetParameters().Codecs {
+		switch {
+		case c.MimeType != mime:
+			continue
+		case mime == webrtc.MimeTypeH264 && !strings.Contains(c.SDPFmtpLine, "packetization-mode=1;profile-level-id=42e01f"):
+			continue
+		}
+		list = append(list, c)
+		for _, rtx := range sender.GetParameters().Codecs {
+			if rtx.SDPFmtpLine == fmt.Sprintf("apt=%d", c.PayloadType) {
+				list = append(list, rtx)
+			}
+		}
+	}
+	for _, t := range pc.GetTransceivers() {
+		if t.Sender() == sender {
+			return t.SetCodecPreferences(list)
+		}
+	}
+	return errors.New("conformance: a sender without a transceiver")
 }
 
 // Close says DELETE and ends the connection.

@@ -1,0 +1,13 @@
+package conformance
+
+import "slices"
+
+// whipMediaChecks are the checks of WHIP that need more than HTTP.
+func whipMediaChecks() []Check {
+	return slices.Concat(
+		whipTransportChecks(),
+	)
+}
+
+// whepMediaChecks are the checks of WHEP that need more than HTTP.
+func whepMediaChecks() []Check { return nil }
