@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -32,11 +33,43 @@ func (l *liveRoom) open(ctx context.Context, s *suite) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
 		l.publisher, l.err = Publish(ctx, l.room.WHIP, s.target)
+		if l.err == nil {
+			l.err = awaitOnAir(ctx, s.target, l.room)
+		}
 		if l.err != nil {
 			l.err = fmt.Errorf("conformance: publish for those who watch: %w", l.err)
 		}
 	})
 	return l.err
+}
+
+// awaitOnAir returns when a room takes viewers: the publisher's first packets may
+// still be on their way when its handshake is done.
+func awaitOnAir(ctx context.Context, target *Target, room Room) error {
+	if room.WHEP == "" {
+		return nil
+	}
+	client := target.newClient()
+	defer client.CloseIdleConnections()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		r, err := send(ctx, client, Request{Method: http.MethodPost, URL: room.WHEP, Type: typeSDP, Body: PlayOffer()}, target.Token)
+		switch {
+		case err != nil:
+			return fmt.Errorf("conformance: ask whether somebody is on air: %w", err)
+		case r.Status != http.StatusConflict && r.Status != http.StatusNotFound:
+			if r.Location() != "" {
+				_, err = send(ctx, client, Request{Method: http.MethodDelete, URL: r.Location()}, target.Token)
+			}
+			return err // other refusals are for the checks to judge
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("conformance: the publisher did not come on air: %w; viewers got %v", ctx.Err(), r)
+		}
+	}
 }
 
 func (l *liveRoom) close() {
