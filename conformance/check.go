@@ -76,6 +76,13 @@ func whipChecks() []Check {
 // whepChecks are all checks of WHEP.
 func whepChecks() []Check {
 	return slices.Concat(
+		whepHTTPChecks(),
+		whepPostChecks(),
+		whepOfferedChecks(),
+		whepIdleChecks(),
+		whepPatchChecks(),
+		whepEndChecks(),
+		whepLinkChecks(),
 		whepMediaChecks(),
 	)
 }
