@@ -44,6 +44,8 @@ type Config struct {
 	MaxPublications int `name:"max-publications" default:"16" placeholder:"N" help:"Most publications in a room that says nothing else; 0: no limit."`
 	MaxViewers      int `name:"max-viewers" default:"0" placeholder:"N" help:"Most viewers in a room that says nothing else; 0: no limit."`
 
+	Simulcast bool `name:"simulcast" default:"true" help:"Take all layers of a publisher that offers simulcast (RFC 8853). False: answer without it, so that one layer is sent. OBS stops then, if it is set to more than one."`
+
 	LogFormat string `name:"log-format" default:"auto" enum:"auto,text,json" placeholder:"FORMAT" help:"Log lines as text or json; auto: text on a terminal, else json."`
 	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" reload:"yes" help:"Least level that is logged: debug, info, warn or error."`
 

@@ -91,7 +91,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	g.url = g.baseURL()
 	g.sessions, err = session.NewTable(session.Config{
 		Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise,
-		ConsentTimeout: cfg.ConsentTimeout, LenientPatch: cfg.PatchLenient,
+		ConsentTimeout: cfg.ConsentTimeout, LenientPatch: cfg.PatchLenient, Simulcast: cfg.Simulcast,
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)

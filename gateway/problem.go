@@ -56,6 +56,7 @@ var problems = []problem{
 	{session.ProblemDTLSSetup, http.StatusUnprocessableEntity, "The DTLS setup attribute cannot be answered.", "Offer a=setup:actpass.", 0},
 	{session.ProblemFingerprint, http.StatusUnprocessableEntity, "The offer has no usable certificate fingerprint.", "Offer a=fingerprint with sha-256.", 0},
 	{session.ProblemICE, http.StatusUnprocessableEntity, "The ICE parameters of the offer cannot be used.", "Offer an ice-ufrag of at least 4 and an ice-pwd of at least 22 characters, and full ICE, not ice-lite.", 0},
+	{session.ProblemSimulcast, http.StatusUnprocessableEntity, "The simulcast of the offer cannot be taken.", "Offer at most 4 layers of one codec, and the header extension urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id.", 0},
 	{session.ProblemTooComplex, http.StatusUnprocessableEntity, "The offer has more in it than this node is willing to read.", "Offer fewer sections, codecs or candidates.", 0},
 
 	{"not-live", http.StatusConflict, "Nothing is on air here.", "Try again after the time in Retry-After, or let the room's owner set wait: then viewers may come first.", 3},

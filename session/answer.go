@@ -53,7 +53,7 @@ func (o *Offer) AnswerViewer(c AnswerConfig) (answer []byte, sections []ViewerSe
 	for _, i := range accepted {
 		s := &o.Sections[i]
 		codecs, _ := prefer(s.Codecs, c.Prefer, s.Kind)
-		a := &answerSection{codecs: codecs, extensions: answered(s.extensions, body.direction), kind: s.Kind, cname: c.CNAME}
+		a := &answerSection{codecs: codecs, extensions: answered(withoutRID(s.extensions), body.direction), kind: s.Kind, cname: c.CNAME}
 		a.chooseSSRCs()
 		body.sections[i] = a
 	}
@@ -129,6 +129,7 @@ func codecNames(codecs []webrtc.RTPCodecCapability) string {
 type answerSection struct {
 	codecs     []Codec
 	extensions []extension
+	layers     []layer // publishers only: simulcast that is taken
 	// Viewers only: what is sent.
 	kind          string
 	cname         string
@@ -294,6 +295,7 @@ func (s *Section) agree(m *sdp.MediaDescription, a *answerSection, direction str
 	for _, c := range a.codecs {
 		c.describe(m)
 	}
+	describeLayers(m, a.layers)
 	if a.ssrc == 0 {
 		return
 	}

@@ -19,6 +19,10 @@ const (
 // gateway does not handle, which are never negotiated.
 func extensionKind(uri string) (egress.ExtensionKind, bool) {
 	switch uri {
+	case uriRID:
+		return extensionRID, true
+	case uriRepairedRID:
+		return extensionRepairedRID, true
 	case uriMID:
 		return egress.ExtensionMID, true
 	case uriTransportCC:

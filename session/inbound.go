@@ -64,8 +64,16 @@ type inboundSection struct {
 	kind       string
 	codec      Codec
 	extensions map[uint8]egress.ExtensionKind
-	ssrc       uint32 // announced by the offer; 0: none
-	rtxSSRC    uint32 // announced by the offer; 0: none
+	layers     []*inboundLayer // one without a rid where no simulcast was agreed
+	// Header extension ids that name a packet's layer; 0: not negotiated.
+	ridID, repairedID uint8
+}
+
+// inboundLayer is one stream of a section.
+type inboundLayer struct {
+	rid     string
+	ssrc    uint32 // announced by the offer; 0: none
+	rtxSSRC uint32 // announced by the offer, or learned (RTP goroutine only); 0: none
 
 	track    *IncomingTrack // the present stream; RTP goroutine only
 	restarts int            // RTP goroutine only
@@ -105,6 +113,13 @@ func (in *inbound) agree(extensions [][]extension, transportCC bool) {
 		}
 		for _, e := range extensions[i] { //nolint:gosec // bounded just above
 			s.extensions[e.id] = e.kind
+			switch e.kind {
+			case extensionRID:
+				s.ridID = e.id
+			case extensionRepairedRID:
+				s.repairedID = e.id
+			default:
+			}
 			if e.kind == egress.ExtensionTransportCC && transportCC {
 				in.twccID = e.id // the same in all sections (RFC 8843 section 9.2)
 				in.twcc = twcc.NewRecorder(randomSSRC())
@@ -168,7 +183,7 @@ func (in *inbound) packet(p []byte, now time.Time) {
 	case f.rtx:
 		in.repair(f.section, p, n)
 	default:
-		if t := in.stream(f.section, h.SSRC); t != nil {
+		if t := in.stream(f.section, h); t != nil {
 			t.reception.packet(h.SequenceNumber, h.Timestamp, now)
 			t.put(p)
 		}
@@ -179,16 +194,16 @@ func (in *inbound) packet(p []byte, now time.Time) {
 // packet that is sent again.
 func (in *inbound) repair(s *inboundSection, p []byte, headerLen int) {
 	h := &in.header
-	t := s.track
-	if t == nil || s.rtxSSRC != 0 && s.rtxSSRC != h.SSRC {
-		return
-	}
 	end := len(p)
 	if h.Padding {
 		end -= int(p[end-1])
 	}
 	if end-headerLen < 2 {
 		return // padding alone: a bandwidth probe
+	}
+	t := s.repaired(h, binary.BigEndian.Uint16(p[headerLen:]))
+	if t == nil {
+		return
 	}
 	b := in.scratch[:0]
 	b = append(b, p[:headerLen]...)
@@ -199,31 +214,37 @@ func (in *inbound) repair(s *inboundSection, p []byte, headerLen int) {
 	t.put(append(b, p[headerLen+2:end]...))
 }
 
-// stream returns the section's track of that SSRC. A publisher that did not
-// announce one may begin anew with another.
-func (in *inbound) stream(s *inboundSection, ssrc uint32) *IncomingTrack {
-	if s.track != nil && s.track.SSRC == ssrc {
-		return s.track
+// stream returns the section's track of a packet. A publisher that did not
+// announce the SSRC may begin anew with another.
+func (in *inbound) stream(s *inboundSection, h *rtp.Header) *IncomingTrack {
+	for _, l := range s.layers {
+		if l.track != nil && l.track.SSRC == h.SSRC {
+			return l.track
+		}
 	}
-	if s.ssrc != 0 && s.ssrc != ssrc || s.restarts == maxRestarts {
+	l := s.layer(h)
+	if l == nil || l.ssrc != 0 && l.ssrc != h.SSRC || l.restarts == maxRestarts {
 		return nil
 	}
-	s.restarts++
-	t := newIncomingTrack(s, ssrc, in.to.feedback)
+	l.restarts++
+	if l.rid != "" {
+		l.rtxSSRC = 0 // to be learned again
+	}
+	t := newIncomingTrack(s, l.rid, h.SSRC, in.to.feedback)
 	if !in.to.track(t) {
 		return nil
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if old := s.track; old != nil {
+	if old := l.track; old != nil {
 		delete(in.tracks, old.SSRC)
 		old.end()
 	}
 	if in.closed {
 		t.end()
 	}
-	in.tracks[ssrc] = t
-	s.track = t
+	in.tracks[t.SSRC] = t
+	l.track = t
 	return t
 }
 
@@ -317,11 +338,12 @@ type IncomingTrack struct {
 	reception reception
 }
 
-func newIncomingTrack(s *inboundSection, ssrc uint32, feedback func([]rtcp.Packet) error) *IncomingTrack {
+func newIncomingTrack(s *inboundSection, rid string, ssrc uint32, feedback func([]rtcp.Packet) error) *IncomingTrack {
 	t := &IncomingTrack{
 		Kind:       s.kind,
 		Codec:      s.codec.RTPCodecCapability,
 		SSRC:       ssrc,
+		RID:        rid,
 		Extensions: s.extensions,
 		packets:    packetio.NewBuffer(),
 		feedback:   feedback,

@@ -33,7 +33,11 @@ func (r *recorder) flood()                       { r.floods++ }
 func (r *recorder) feedback([]rtcp.Packet) error { return nil }
 
 // videoInbound knows VP8 as 96 with retransmissions as 97.
-func videoInbound(s inboundSection) (*inbound, *recorder) {
+func videoInbound(layers ...inboundLayer) (*inbound, *recorder) {
+	var s inboundSection
+	for _, l := range layers {
+		s.layers = append(s.layers, &l)
+	}
 	s.kind = "video"
 	s.codec = Codec{
 		PayloadType: 96, RTXPayloadType: 97,
@@ -42,7 +46,11 @@ func videoInbound(s inboundSection) (*inbound, *recorder) {
 	s.extensions = make(map[uint8]egress.ExtensionKind)
 	r := &recorder{}
 	in := newInbound(r, []*inboundSection{&s})
-	in.agree([][]extension{{{id: 3, uri: uriTransportCC, kind: egress.ExtensionTransportCC}}}, true)
+	in.agree([][]extension{{
+		{id: 3, uri: uriTransportCC, kind: egress.ExtensionTransportCC},
+		{id: 4, uri: uriRID, kind: extensionRID},
+		{id: 5, uri: uriRepairedRID, kind: extensionRepairedRID},
+	}}, true)
 	return in, r
 }
 
@@ -85,22 +93,22 @@ func TestInboundRepair(t *testing.T) {
 	}
 	plain := rtp.Header{PayloadType: 97, SequenceNumber: 9, SSRC: 2, Timestamp: 5}
 	for _, c := range []struct {
-		name    string
-		section inboundSection
-		packet  []byte
-		want    string
+		name   string
+		layer  inboundLayer
+		packet []byte
+		want   string
 	}{
-		{"announced", inboundSection{ssrc: 1, rtxSSRC: 2}, packetOf(t, plain, "\x12\x34again"), "again"},
-		{"not announced", inboundSection{}, packetOf(t, plain, "\x12\x34again"), "again"},
-		{"with an extension", inboundSection{}, packetOf(t, extended, "\x12\x34again"), "again"},
-		{"padded", inboundSection{}, padded(packetOf(t, plain, "\x12\x34again"), 7), "again"},
-		{"another's", inboundSection{ssrc: 1, rtxSSRC: 3}, packetOf(t, plain, "\x12\x34again"), ""},
-		{"without a number", inboundSection{}, packetOf(t, plain, "\x12"), ""},
-		{"empty", inboundSection{}, packetOf(t, plain, ""), ""},
-		{"padding alone", inboundSection{}, padded(packetOf(t, plain, ""), 100), ""},
+		{"announced", inboundLayer{ssrc: 1, rtxSSRC: 2}, packetOf(t, plain, "\x12\x34again"), "again"},
+		{"not announced", inboundLayer{}, packetOf(t, plain, "\x12\x34again"), "again"},
+		{"with an extension", inboundLayer{}, packetOf(t, extended, "\x12\x34again"), "again"},
+		{"padded", inboundLayer{}, padded(packetOf(t, plain, "\x12\x34again"), 7), "again"},
+		{"another's", inboundLayer{ssrc: 1, rtxSSRC: 3}, packetOf(t, plain, "\x12\x34again"), ""},
+		{"without a number", inboundLayer{}, packetOf(t, plain, "\x12"), ""},
+		{"empty", inboundLayer{}, packetOf(t, plain, ""), ""},
+		{"padding alone", inboundLayer{}, padded(packetOf(t, plain, ""), 100), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in, r := videoInbound(c.section)
+			in, r := videoInbound(c.layer)
 			in.packet(packetOf(t, rtp.Header{PayloadType: 96, SequenceNumber: 1, SSRC: 1}, "first"), time.Now())
 			if _, got := next(t, r.tracks[0]); got != "first" {
 				t.Fatalf("got %q", got)
@@ -118,7 +126,7 @@ func TestInboundRepair(t *testing.T) {
 }
 
 func TestInboundDrops(t *testing.T) {
-	in, r := videoInbound(inboundSection{ssrc: 1})
+	in, r := videoInbound(inboundLayer{ssrc: 1})
 	for _, b := range [][]byte{
 		nil,
 		{0x80},
@@ -137,7 +145,7 @@ func TestInboundDrops(t *testing.T) {
 
 // A publisher that announced no SSRC may change it, but not for ever.
 func TestInboundChangeOfSSRC(t *testing.T) {
-	in, r := videoInbound(inboundSection{})
+	in, r := videoInbound(inboundLayer{})
 	for ssrc := range uint32(100) {
 		in.packet(packetOf(t, rtp.Header{PayloadType: 96, SSRC: ssrc + 1}, "x"), time.Now())
 	}
@@ -158,7 +166,7 @@ func TestInboundChangeOfSSRC(t *testing.T) {
 }
 
 func TestInboundAfterTheEnd(t *testing.T) {
-	in, r := videoInbound(inboundSection{})
+	in, r := videoInbound(inboundLayer{})
 	r.over = true
 	in.packet(packetOf(t, rtp.Header{PayloadType: 96, SSRC: 1}, "x"), time.Now())
 	if in.report(1, time.Now()) != nil {
@@ -167,7 +175,7 @@ func TestInboundAfterTheEnd(t *testing.T) {
 }
 
 func TestInboundFlood(t *testing.T) {
-	in, r := videoInbound(inboundSection{})
+	in, r := videoInbound(inboundLayer{})
 	first := in.buffer(packetio.RTPBufferPacket, 0)
 	for ssrc := range uint32(maxSSRCs) {
 		if r.floods != 0 {
@@ -185,7 +193,7 @@ func TestInboundFlood(t *testing.T) {
 }
 
 func TestInboundControl(t *testing.T) {
-	in, r := videoInbound(inboundSection{})
+	in, r := videoInbound(inboundLayer{})
 	now := time.Now()
 	in.packet(packetOf(t, rtp.Header{PayloadType: 96, SequenceNumber: 7, SSRC: 1}, "x"), now)
 	var ntp uint64
@@ -257,7 +265,7 @@ func TestReceptionJitter(t *testing.T) {
 
 // One copy into the buffer, nothing else.
 func TestInboundAllocations(t *testing.T) {
-	in, r := videoInbound(inboundSection{})
+	in, r := videoInbound(inboundLayer{})
 	h := rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 1}
 	b := packetOf(t, h, string(make([]byte, 1200)))
 	out := make([]byte, maxPacket)
@@ -275,16 +283,21 @@ func TestInboundAllocations(t *testing.T) {
 }
 
 func FuzzInbound(f *testing.F) {
-	f.Add(packetOf(f, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 3}, "media"), false)
-	f.Add(packetOf(f, rtp.Header{PayloadType: 97, SSRC: 2, SequenceNumber: 3}, "\x00\x03again"), false)
+	f.Add(packetOf(f, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 3}, "media"), false, false)
+	f.Add(packetOf(f, rtp.Header{PayloadType: 97, SSRC: 2, SequenceNumber: 3}, "\x00\x03again"), false, false)
 	sr, err := (&rtcp.SenderReport{SSRC: 1, NTPTime: 2}).Marshal()
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(sr, true)
-	f.Fuzz(func(t *testing.T, b []byte, control bool) {
-		in, r := videoInbound(inboundSection{})
-		in.packet(packetOf(t, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 2}, "first"), time.Now())
+	f.Add(sr, true, false)
+	f.Add(layerPacket(f, rtp.Header{PayloadType: 97, SSRC: 2, SequenceNumber: 3}, 5, "h", "\x00\x02again"), false, true)
+	f.Add(layerPacket(f, rtp.Header{PayloadType: 96, SSRC: 3, SequenceNumber: 3}, 4, "l", "media"), false, true)
+	f.Fuzz(func(t *testing.T, b []byte, control, layers bool) {
+		in, r := videoInbound(inboundLayer{})
+		if layers {
+			in, r = videoInbound(inboundLayer{rid: "h"}, inboundLayer{rid: "l"})
+		}
+		in.packet(layerPacket(t, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 2}, 4, "h", "first"), time.Now())
 		if control {
 			in.control(b, time.Now())
 		} else {

@@ -32,6 +32,9 @@ func (o *Offer) PlanIngest() (*IngestPlan, error) {
 			return nil, refuse(ProblemNoCommonCodec, "section %q offers no codec that is carried here", s.MID)
 		}
 		c := choose(s.Codecs)
+		if err := s.checkLayers(c); err != nil {
+			return nil, err
+		}
 		for _, pt := range c.formats() {
 			if j, taken := owner[pt]; taken && j != i {
 				return nil, malformed("payload type %s has two meanings within one BUNDLE group", pt)
@@ -71,8 +74,8 @@ func choose(codecs []Codec) Codec {
 	return best
 }
 
-// rewrite is the offer with the chosen codecs only. Simulcast is left out: the
-// sender then sends one stream (RFC 8853 section 5.3.3).
+// rewrite is the offer with the chosen codecs only. Simulcast is left out: pion
+// would take it apart itself, which is inbound's to do.
 func (o *Offer) rewrite(codecs []Codec) (string, error) {
 	out := &sdp.SessionDescription{
 		Origin:           sdp.Origin{Username: "-", SessionID: 1, SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1"},
@@ -173,7 +176,7 @@ func (s *Section) finish(m *sdp.MediaDescription) (*answerSection, error) {
 		return nil, refuse(ProblemNoCommonCodec, "section %q cannot be received", s.MID)
 	}
 	p := readPayloads(m.Attributes)
-	a := &answerSection{}
+	a := &answerSection{layers: s.layers}
 	for _, c := range s.Codecs {
 		pt := strconv.Itoa(int(c.PayloadType))
 		if !slices.Contains(m.MediaName.Formats, pt) {

@@ -95,7 +95,7 @@ func TestIngestClients(t *testing.T) {
 		{"offers/ffmpeg-9.0.2-audio-video", "opus 111/0 H264 106/105", "active", false, []string{"a=rtpmap:105 rtx/90000", "a=fmtp:105 apt=106", "a=rtcp-fb:106 nack\r", "profile-level-id=42001e"}},
 		{"offers/ffmpeg-9.0.2-video-only-dtls-active", "H264 106/105", "passive", false, []string{"a=group:BUNDLE 1\r", "a=mid:1\r"}},
 		{"offers/obs-32.2.2", "opus 111/0 H264 96/0", "", false, []string{"a=rtcp-fb:96 nack pli", "a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid", "stereo=1"}},
-		{"offers/obs-32.2.2-simulcast-3", "opus 111/0 H264 96/0", "", false, nil},
+		{"offers/obs-32.2.2-simulcast-3", "opus 111/0 H264 96/0", "", false, []string{"a=rid:0 recv\r\na=rid:1 recv\r\na=rid:2 recv\r\na=simulcast:recv 0;1;2\r\n"}},
 		{"offers/gstreamer-1.28-simple-whip-client-trickle", "H264 96/0 opus 100/0", "", false, []string{"a=mid:video0", "a=mid:audio1", "profile-level-id=42c01e"}},
 		{"offers/chromium-156-publish-h264", "opus 111/0 H264 102/103", "", true, []string{"a=rtcp-fb:102 transport-cc", "a=extmap:3 http://www.ietf.org"}},
 		{"fixtures/o_ok", "opus 111/0 H264 96/0", "", false, nil},

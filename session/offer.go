@@ -35,6 +35,7 @@ const (
 	ProblemFingerprint     = "dtls-fingerprint"
 	ProblemICE             = "sdp-ice"
 	ProblemTooComplex      = "sdp-too-complex"
+	ProblemSimulcast       = "sdp-simulcast"
 	ProblemJSON            = "json-malformed" // of the requests beside a session
 )
 
@@ -89,6 +90,7 @@ type Section struct {
 	proto      string
 	formats    []string
 	extensions []extension
+	layers     []layer // simulcast that is offered to be sent; nil: none
 	source     source
 }
 
@@ -151,6 +153,9 @@ func parseSection(i int, m *sdp.MediaDescription, d *sdp.SessionDescription) (Se
 	}
 	s.extensions = parseExtensions(m.Attributes, d.Attributes)
 	s.source, s.StreamIDs = parseSource(m.Attributes)
+	if s.layers = parseLayers(m.Attributes); s.layers == nil {
+		s.extensions = withoutRID(s.extensions)
+	}
 	var err error
 	s.Codecs, err = parseCodecs(s.Kind, s.formats, m.Attributes)
 	if err != nil {

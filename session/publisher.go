@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -123,9 +124,16 @@ func sectionsOf(o *Offer, plan *IngestPlan) []*inboundSection {
 		sections[i] = &inboundSection{
 			kind:       mediaKind(c.RTPCodecCapability),
 			codec:      c,
-			ssrc:       parseSSRC(src.ssrc),
-			rtxSSRC:    parseSSRC(src.rtx),
 			extensions: make(map[uint8]egress.ExtensionKind),
+			layers:     []*inboundLayer{{ssrc: parseSSRC(src.ssrc), rtxSSRC: parseSSRC(src.rtx)}},
+		}
+		if offered := o.Sections[i].layers; len(offered) > 0 {
+			// Where SSRCs are announced along with rids they mean nothing (RFC
+			// 8853 section 5.5): the rid counts.
+			sections[i].layers = nil
+			for _, l := range offered {
+				sections[i].layers = append(sections[i].layers, &inboundLayer{rid: strings.Clone(l.rid)})
+			}
 		}
 	}
 	return sections

@@ -169,11 +169,12 @@ func checkSection(fail func(string, ...any), in *sdp.MediaDescription, session [
 			fail("%d a=%s in a section", n, key)
 		}
 	}
-	for _, key := range []string{"rtcp", "simulcast", "rid", "bundle-only"} {
+	for _, key := range []string{"rtcp", "bundle-only"} {
 		if values(out.Attributes, key) != nil {
 			fail("a=%s in a section", key)
 		}
 	}
+	checkSimulcast(fail, in, out, direction)
 	if values(out.Attributes, "rtcp-rsize") != nil && values(in.Attributes, "rtcp-rsize") == nil {
 		fail("rtcp-rsize was not offered")
 	}
@@ -210,6 +211,36 @@ func checkSection(fail func(string, ...any), in *sdp.MediaDescription, session [
 		id, _, _ = strings.Cut(id, "/")
 		if !offered[id+" "+uri] {
 			fail("the extension %q was not offered", e)
+		}
+	}
+}
+
+// checkSimulcast: an answer may drop layers and restrictions, never add any
+// (spec rows WHIP-SIM-02 and -03), and viewers get none (WHEP-ANS-14).
+func checkSimulcast(fail func(string, ...any), in, out *sdp.MediaDescription, direction string) {
+	lists, rids := values(out.Attributes, "simulcast"), values(out.Attributes, "rid")
+	if len(lists) > 1 || len(lists) == 0 && len(rids) > 0 || len(lists) > 0 && direction == "sendonly" {
+		fail("simulcast %q and rids %q", lists, rids)
+		return
+	}
+	if len(lists) == 0 {
+		return
+	}
+	list, ok := strings.CutPrefix(lists[0], "recv ")
+	named := strings.Split(list, ";")
+	if !ok || len(named) > 4 || len(named) != len(rids) {
+		fail("simulcast %q with the rids %q", lists, rids)
+		return
+	}
+	var offered []string
+	for _, rid := range values(in.Attributes, "rid") {
+		if f := strings.Fields(rid); len(f) > 1 && f[1] == "send" {
+			offered = append(offered, f[0])
+		}
+	}
+	for i, rid := range named {
+		if got, _, _ := strings.Cut(rids[i], " "); got != rid || !slices.Contains(offered, rid) {
+			fail("the layer %q was not offered, or stands with the rid %q", rid, rids[i])
 		}
 	}
 }

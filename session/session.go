@@ -61,6 +61,7 @@ type Config struct {
 	URL       string         // public base URL, no trailing slash: Location
 	Media     netip.AddrPort // UDP listen address; port 0: any
 	Advertise []netip.Addr   // addresses for candidates; empty: the listener's, or the interfaces'
+	Simulcast bool           // take all layers of a publisher's video; false: it sends one stream
 	// LenientPatch takes a PATCH without If-Match that names the present ICE
 	// credentials as a trickle.
 	LenientPatch bool

@@ -116,6 +116,9 @@ func (t *Table) Candidates() []netip.AddrPort { return slices.Clone(t.candidates
 // Closed may be called before OpenPublisher has returned.
 func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) {
 	t.endStray(setup.Remote)
+	if !t.cfg.Simulcast {
+		o.WithoutSimulcast()
+	}
 	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed, o)
 	s.from = setup.Remote
 	tr, answer, err := t.ingest.open(s, o, setup)
