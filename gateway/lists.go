@@ -32,10 +32,15 @@ type trackView struct {
 	Layers []layerView `json:"layers"`
 }
 
-// layerView is one encoding of a track; without simulcast a track has one.
+// layerView is one encoding of a track, the best first; without simulcast a
+// track has one.
 type layerView struct {
-	Bitrate uint64 `json:"bitrate"` // bit/s
-	Active  bool   `json:"active"`
+	RID     string  `json:"rid"`    // "" without simulcast
+	Width   int     `json:"width"`  // 0: not known, or no video
+	Height  int     `json:"height"` // as width
+	FPS     float64 `json:"fps"`
+	Bitrate uint64  `json:"bitrate"` // bit/s
+	Active  bool    `json:"active"`
 }
 
 type statsView struct {
@@ -120,10 +125,11 @@ func (g *Gateway) sessionOf(s session.Info, pub sfu.PublicationInfo) sessionView
 func tracksOf(pub sfu.PublicationInfo) []trackView {
 	tracks := make([]trackView, 0, len(pub.Tracks))
 	for _, t := range pub.Tracks {
-		tracks = append(tracks, trackView{
-			Kind: t.Kind, Codec: t.Codec,
-			Layers: []layerView{{Bitrate: t.Stats.Bitrate, Active: t.Stats.Bitrate > 0}},
-		})
+		view := trackView{Kind: t.Kind, Codec: t.Codec, Layers: make([]layerView, 0, len(t.Layers))}
+		for _, l := range t.Layers {
+			view.Layers = append(view.Layers, layerView(l))
+		}
+		tracks = append(tracks, view)
 	}
 	return tracks
 }

@@ -55,9 +55,13 @@ type Claim struct {
 	state     atomic.Int32             // a claimState; changed under the room's lock
 	lastMedia atomic.Int64             // nanoseconds since Rooms.epoch, and one; 0: never
 	running   atomic.Pointer[[]*Track] // those being read; replaced under the room's lock
+	keyed     atomic.Bool              // a keyframe came that somebody waits for
+	layered   atomic.Bool              // there are layers to be watched
+	surveyAt  time.Time                // when to look at them; the feedback goroutine's
 
 	// Guarded by the room's lock.
-	tracks   [kinds]*Track // what viewers get, nil: none of that kind
+	layers   [kinds][]*Track // what viewers can get, the best first
+	revision uint64          // counts what has changed about them
 	since    time.Time
 	handover time.Time // the publication counts as live until then, zero: by media alone
 	feeding  bool      // the feedback goroutine was started
@@ -199,7 +203,8 @@ func (c *Claim) goLive(now time.Time) {
 
 // AddTrack starts forwarding a stream. It may come before Start: then packets
 // are kept for the viewers who come with it, but nobody gets them. A second
-// track of a kind replaces the first.
+// track of a kind and rid replaces the first; tracks of several rids are layers
+// of one.
 func (c *Claim) AddTrack(cfg TrackConfig, src Source) (*Track, error) {
 	t, err := newTrack(c, cfg, src)
 	if err != nil {
@@ -227,9 +232,9 @@ func (c *Claim) AddTrack(cfg TrackConfig, src Source) (*Track, error) {
 	r.rooms.register(t)
 	running = append(slices.Clip(running), t)
 	c.running.Store(&running)
-	c.tracks[t.kind] = t
+	c.addLayer(t)
 	r.refresh(time.Now())
-	c.log.Info("track added", "kind", cfg.Kind, "codec", t.codecName(), "ssrc", cfg.SSRC)
+	c.log.Info("track added", "kind", cfg.Kind, "codec", t.codecName(), "rid", cfg.RID, "ssrc", cfg.SSRC)
 	return t, nil
 }
 
@@ -240,25 +245,11 @@ func (c *Claim) drop(t *Track) {
 	defer r.leave()
 	running := slices.DeleteFunc(slices.Clone(*c.running.Load()), func(o *Track) bool { return o == t })
 	c.running.Store(&running)
-	if c.tracks[t.kind] == t {
-		c.tracks[t.kind] = nil
+	if c.removeLayer(t) {
 		r.refresh(time.Now())
 	}
 	c.timing.drop(t.time)
 	r.rooms.unregister(t)
-}
-
-// track returns what viewers should get of a kind now, nil if nothing.
-func (c *Claim) track(k kind) *Track {
-	if c == nil || !c.live() {
-		return nil
-	}
-	return c.tracks[k]
-}
-
-// hear notes media.
-func (c *Claim) hear(now time.Time) {
-	c.lastMedia.Store(1 + int64(now.Sub(c.room.rooms.epoch)))
 }
 
 // heard is when the last media came, the zero time if never since Start.

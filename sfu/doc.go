@@ -12,11 +12,12 @@
 // Each Track has one, which reads its [Source] and writes every packet to the
 // viewers; it ends when the Source does. Each Claim with tracks has one that
 // sends feedback (NACK, keyframe requests) to the publisher, so that neither a
-// viewer's request nor the packet path ever waits for the publisher's socket.
+// viewer's request nor the packet path ever waits for the publisher's socket;
+// it also watches the layers of a simulcast.
 // Callbacks ([ClaimConfig], [SubscriptionConfig]) run on goroutines of their
-// own, but for [Config].OnEvent and OnAir of a subscription, which whoever
-// changed a room calls once its lock is released. [Rooms.Close] waits for all
-// of them.
+// own, but for [Config].OnEvent, and OnAir and LayersChanged of a subscription,
+// which whoever changed a room calls once its lock is released. [Rooms.Close]
+// waits for all of them.
 //
 // # Locks
 //

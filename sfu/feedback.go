@@ -19,7 +19,7 @@ func (c *Claim) feedback() {
 		case <-c.wake:
 		case <-timer.C:
 		}
-		var next time.Time
+		next := c.watch(time.Now())
 		for _, t := range *c.running.Load() {
 			if d := t.tell(time.Now()); next.IsZero() || !d.IsZero() && d.Before(next) {
 				next = d

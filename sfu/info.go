@@ -30,9 +30,10 @@ type PublicationInfo struct {
 
 // TrackInfo is a snapshot of a track.
 type TrackInfo struct {
-	Kind  string // "audio" or "video"
-	Codec string // "H264", "opus", ...
-	Stats TrackStats
+	Kind   string      // "audio" or "video"
+	Codec  string      // "H264", "opus", ...
+	Stats  TrackStats  // of all layers
+	Layers []LayerInfo // the best first; one without simulcast
 }
 
 // TrackStats counts what was received on one track.
@@ -115,10 +116,16 @@ func (r *room) info() RoomInfo {
 			Name: p.name, Session: c.cfg.Session, Identity: c.cfg.Identity,
 			Live: p.live(), Since: c.since, Viewers: viewers[p.name],
 		}
-		for _, t := range c.tracks {
-			if t != nil {
-				pi.Tracks = append(pi.Tracks, TrackInfo{Kind: t.cfg.Kind, Codec: t.codecName(), Stats: t.recv.stats(now)})
+		for _, layers := range c.layers {
+			if len(layers) == 0 {
+				continue
 			}
+			info := TrackInfo{Kind: layers[0].cfg.Kind, Codec: layers[0].codecName()}
+			for _, t := range layers {
+				info.Stats.add(t.recv.stats(now))
+				info.Layers = append(info.Layers, t.layerInfo(now))
+			}
+			pi.Tracks = append(pi.Tracks, info)
 		}
 		info.Publications = append(info.Publications, pi)
 	}

@@ -46,63 +46,19 @@ func startsKeyframe(c codec, payload []byte) bool {
 	}
 }
 
-// vp8Keyframe reads the payload descriptor (RFC 7741 section 4.2) and the
-// first octet of the frame header (section 4.3).
+// vp8Keyframe reads the payload descriptor and the first octet of the frame
+// header (RFC 7741 section 4.3).
 func vp8Keyframe(b []byte) bool {
-	if len(b) < 1 || b[0]&0x10 == 0 || b[0]&0x07 != 0 { // start of the first partition
-		return false
-	}
-	i := 1
-	if b[0]&0x80 != 0 { // X
-		if len(b) < 2 {
-			return false
-		}
-		x := b[1]
-		i = 2
-		if x&0x80 != 0 { // I: picture id of one or two octets
-			if len(b) <= i {
-				return false
-			}
-			if b[i]&0x80 != 0 {
-				i++
-			}
-			i++
-		}
-		if x&0x40 != 0 { // L: TL0PICIDX
-			i++
-		}
-		if x&0x30 != 0 { // T, K
-			i++
-		}
-	}
-	return len(b) > i && b[i]&0x01 == 0
+	d := vp8Descriptor(b)
+	return d.start && d.length > 0 && b[d.length]&0x01 == 0
 }
 
-// vp9Keyframe reads the payload descriptor (RFC 9628 section 4.2). The upper
-// spatial layers of a keyframe are not predicted from other pictures either,
-// so the layer must be the lowest.
+// vp9Keyframe reads the payload descriptor. The upper spatial layers of a
+// keyframe are not predicted from other pictures either, so the layer must be
+// the lowest.
 func vp9Keyframe(b []byte) bool {
-	const i, p, l, begin = 0x80, 0x40, 0x20, 0x08
-	if len(b) < 1 || b[0]&p != 0 || b[0]&begin == 0 {
-		return false
-	}
-	at := 1
-	if b[0]&i != 0 {
-		if len(b) <= at {
-			return false
-		}
-		if b[at]&0x80 != 0 { // 15 bits
-			at++
-		}
-		at++
-	}
-	if b[0]&l != 0 {
-		if len(b) <= at {
-			return false
-		}
-		return b[at]>>1&0x07 == 0
-	}
-	return true
+	d := parseVP9(b)
+	return d.begin && !d.inter && d.spatial == 0
 }
 
 // av1Keyframe reads the aggregation header of the AV1 RTP payload format
@@ -117,7 +73,6 @@ func av1Keyframe(b []byte) bool {
 	if b[0]&n != 0 {
 		return true
 	}
-	const temporalDelimiter, sequenceHeader = 2, 1
 	count := int(b[0] >> 4 & 0x03) // W: OBUs in the packet, the last without length; 0: all have one
 	b = b[1:]
 	for i := 1; i <= 3 && len(b) > 0; i++ {
@@ -133,9 +88,9 @@ func av1Keyframe(b []byte) bool {
 			return false
 		}
 		switch b[0] >> 3 & 0x0f {
-		case sequenceHeader:
+		case obuSequenceHeader:
 			return true
-		case temporalDelimiter:
+		case obuTemporalDelimiter:
 			b = b[size:]
 		default:
 			return false

@@ -140,15 +140,23 @@ func TestParameterSets(t *testing.T) {
 // FuzzKeyframe: no payload may make the readers of any codec panic, and what
 // is put together from it can be read again.
 func FuzzKeyframe(f *testing.F) {
-	for _, s := range []string{"", "\x65i", "\x78\x00\x02\x67s\x00\x02\x68p", "\x7c\x85i", "\x60\x01\x00\x03\x40\x01v\x00\x03\x42\x01s", "\x90\xe0\x91\x11\x01\x01\x00", "\xa8\x91\x11\x30", "\x20\x01\x10\x08\x00"} {
+	for _, s := range []string{
+		"", "\x65i", "\x78\x00\x02\x67s\x00\x02\x68p", "\x7c\x85i", "\x60\x01\x00\x03\x40\x01v\x00\x03\x42\x01s", "\x90\xe0\x91\x11\x01\x01\x00", "\xa8\x91\x11\x30", "\x20\x01\x10\x08\x00",
+		"\x18\x0a\x0b\x00\x00\x00\x0c\xc4\xff\x67\x3e\xbe\x60", "\x0a\x38\x01\x40\x00\xb4\x02\x80\x01\x68\x01\x04\x05\x82", "\x67\x64\x00\x16\xac\xd9\x40\xa0\x2f\xf9\x70",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for c := codecOther; c <= codecAV1; c++ {
 			startsKeyframe(c, b)
+			if s := keyframeSize(c, b); s != s.sane() {
+				t.Errorf("size %v of % x", s, b)
+			}
 		}
 		for c, scan := range map[codec]func([]byte) nalScan{codecH264: scanH264, codecH265: scanH265} {
 			s := scan(b)
+			h264Size(b)
+			h265Size(b)
 			p := parameterSets{codec: c}
 			p.see(&s, 1)
 			if sets := p.missing(2); sets != nil {

@@ -29,10 +29,11 @@ type receiver struct {
 	duplicates uint64
 	malformed  uint64
 	meter      meter
+	frames     meter // counts frames, not bytes
 }
 
 func newReceiver(feedback []webrtc.RTCPFeedback, sender, media uint32, now time.Time) *receiver {
-	r := &receiver{sender: sender, media: media, meter: meter{epoch: now}}
+	r := &receiver{sender: sender, media: media, meter: meter{epoch: now}, frames: meter{epoch: now}}
 	for _, f := range feedback {
 		switch f {
 		case webrtc.RTCPFeedback{Type: "nack"}:
@@ -46,14 +47,18 @@ func newReceiver(feedback []webrtc.RTCPFeedback, sender, media uint32, now time.
 	return r
 }
 
-// arrived notes a packet that was not there before. Urgent: the feedback
-// goroutine must look at its deadlines again.
-func (r *receiver) arrived(seq uint64, size int, key bool, now time.Time) (urgent bool) {
+// arrived notes a packet that was not there before: key, the first of a
+// keyframe; last, the last of any frame. Urgent: the feedback goroutine must
+// look at its deadlines again.
+func (r *receiver) arrived(seq uint64, size int, key, last bool, now time.Time) (urgent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.packets++
 	r.bytes += uint64(size)
 	r.meter.add(size, now)
+	if last {
+		r.frames.add(1, now)
+	}
 	urgent, outage := r.losses.arrived(seq, now)
 	if outage {
 		urgent = r.wantLocked() || urgent
@@ -139,6 +144,13 @@ func (r *receiver) request() rtcp.Packet {
 		SenderSSRC: r.sender, MediaSSRC: r.media,
 		FIR: []rtcp.FIREntry{{SSRC: r.media, SequenceNumber: r.firs}},
 	}
+}
+
+// pace is the bit rate and the frame rate of now.
+func (r *receiver) pace(now time.Time) (bitrate uint64, fps float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.meter.rate(now), float64(r.frames.rate(now)) / 8
 }
 
 func (r *receiver) stats(now time.Time) TrackStats {

@@ -127,8 +127,8 @@ func TestRequestAsNegotiated(t *testing.T) {
 func TestNACKsAreSplit(t *testing.T) {
 	now := time.Now()
 	r := newReceiver(feedbackAll, 1, 2, now)
-	r.arrived(1<<16, 1, false, now)
-	r.arrived(1<<16+151, 1, false, now)
+	r.arrived(1<<16, 1, false, false, now)
+	r.arrived(1<<16+151, 1, false, false, now)
 	pkts, _, next := r.due(now)
 	seen := 0
 	for _, p := range pkts {

@@ -103,13 +103,25 @@ func (r *room) refresh(now time.Time) {
 		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover) {
 			c.handover = time.Time{}
 		}
+		if p.current != nil {
+			for _, t := range p.current.layers[video] {
+				t.awaited.Store(false) // who still waits says so below
+			}
+		}
 	}
 	r.chooseProgram()
 	for s := range r.subscriptions {
 		p := r.publications[s.target()]
-		s.bind(p)
+		s.bind(p, now)
+		if until := s.patience(); !until.IsZero() && due(until) {
+			s.selection = Selection{}
+			s.bind(p, now)
+		}
 		live := p != nil && p.live()
 		s.tell(live)
+		if again := s.tellLayers(p, now); !again.IsZero() {
+			due(again)
+		}
 		if live {
 			s.idleSince = time.Time{}
 			continue

@@ -25,7 +25,7 @@ var (
 type Rooms struct {
 	cfg    Config
 	log    *slog.Logger
-	epoch  time.Time // what Claim.lastMedia counts from
+	epoch  time.Time // what Rooms.at counts from
 	events eventQueue
 	wg     sync.WaitGroup // every goroutine that rooms, claims and tracks start
 
@@ -266,6 +266,9 @@ func legal(name string) bool {
 	}
 	return true
 }
+
+// at is a moment as a number.
+func (rs *Rooms) at(now time.Time) int64 { return int64(now.Sub(rs.epoch)) }
 
 // register counts a track that is being read.
 func (rs *Rooms) register(t *Track) {

@@ -33,6 +33,10 @@ type SubscriptionConfig struct {
 	// turn, beginning with true; nil: nobody. It is called in order, without
 	// locks, and must not block. It may come late: after Ended, even after Close.
 	OnAir func(live bool)
+	// LayersChanged is told when other layers of a simulcast are there, or the
+	// viewer gets another; once in a second at most, and as OnAir is. Layers
+	// says more.
+	LayersChanged func()
 }
 
 // Subscription is one viewer's session on a publication, or on the room's
@@ -47,6 +51,9 @@ type Subscription struct {
 	onAir          bool
 	idleSince      time.Time // since when nothing is on air; zero: something is
 	sinks          [kinds]sink
+	selection      Selection
+	told           layerState // at the last call of LayersChanged
+	toldAt         time.Time
 }
 
 // sink is one kind of media of a subscription.
@@ -55,6 +62,9 @@ type sink struct {
 	format func(webrtc.RTPCodecCapability) (egress.Format, bool)
 	track  *Track // what was last chosen for it
 	bound  bool   // out was attached to track; false: the viewer cannot decode it
+	// next is the layer that out changes to with its next keyframe, nil: none.
+	next  *Track
+	since time.Time // when next was chosen
 }
 
 // Subscribe registers a viewer. ErrNotLive when nothing is on air and the room
@@ -104,7 +114,7 @@ func (s *Subscription) Codecs() []webrtc.RTPCodecCapability {
 	var codecs []webrtc.RTPCodecCapability
 	if p := s.room.publications[s.target()]; p != nil {
 		for k := range kinds {
-			if t := p.current.track(k); t != nil {
+			if t := p.current.choose(k, Selection{}, nil); t != nil {
 				codecs = append(codecs, t.cfg.Codec)
 			}
 		}
@@ -132,7 +142,9 @@ func (s *Subscription) start(sinks [kinds]sink) {
 		return
 	}
 	s.started, s.sinks = true, sinks
-	s.bind(r.publications[s.target()])
+	p, now := r.publications[s.target()], time.Now()
+	s.bind(p, now)
+	s.tellLayers(p, now)
 }
 
 // Close ends the subscription.
@@ -155,7 +167,7 @@ func (s *Subscription) remove() bool {
 		return false
 	}
 	s.ended = true
-	s.bind(nil)
+	s.bind(nil, time.Now())
 	delete(s.room.subscriptions, s)
 	return true
 }
@@ -170,32 +182,58 @@ func (s *Subscription) target() string {
 
 // bind moves the sinks to the tracks of p, nil: to none. Audio goes first, so
 // that it need not wait for the burst of the video's backlog.
-func (s *Subscription) bind(p *publication) {
+func (s *Subscription) bind(p *publication, now time.Time) {
 	for k := range kinds {
 		var t *Track
 		if p != nil {
-			t = p.current.track(k)
+			t = p.current.choose(k, s.selection, s.sinks[k].track)
 		}
-		s.sinks[k].move(t, s.room.rooms)
+		s.sinks[k].move(t, s.room.rooms, now)
 	}
 }
 
-func (s *sink) move(t *Track, rs *Rooms) {
-	if s.out == nil || s.track == t {
+func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
+	if s.out == nil {
+		return
+	}
+	if s.track == t {
+		s.next = nil
+		return
+	}
+	change := s.bound && t != nil && s.track.claim == t.claim && s.track.present()
+	if change && !s.ready(t, now) {
 		return
 	}
 	if s.bound {
 		s.track.detach(s.out)
 	}
-	s.track, s.bound = t, false
+	s.track, s.bound, s.next = t, false, nil
 	if t == nil {
 		return
 	}
 	f, ok := s.format(t.cfg.Codec)
-	if !ok {
+	switch {
+	case !ok:
 		rs.unplayable.Add(1)
 		return
+	case change:
+		t.join(s.out, f)
+	default:
+		t.attach(s.out, f)
 	}
-	t.attach(s.out, f)
 	s.bound = true
+}
+
+// ready tells whether the viewer can change over to a layer now. If not, the
+// keyframe that it waits for is asked for.
+func (s *sink) ready(t *Track, now time.Time) bool {
+	t.awaited.Store(true) // before the look: a keyframe that comes after it is told of
+	if t.fresh(now) {
+		return true
+	}
+	if s.next != t {
+		s.next, s.since = t, now
+	}
+	t.RequestKeyframe()
+	return false
 }

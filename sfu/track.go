@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -72,6 +73,16 @@ type Track struct {
 	recv *receiver
 	time *trackTiming
 
+	heard   atomic.Int64  // when the last media came: nanoseconds since Rooms.epoch
+	size    atomic.Uint64 // of the picture, width in the upper half; 0: not known
+	awaited atomic.Bool   // a subscription waits for a keyframe to change over
+
+	// Guarded by the room's lock.
+	silent   bool   // a layer from which nothing comes
+	surveyed uint64 // its size at the last survey
+	rate     uint64 // its bit rate then
+	added    time.Time
+
 	// Used by the reading goroutine only.
 	sequence sequence
 	held     []byte // the packet of a suspended sequence number
@@ -83,19 +94,12 @@ type Track struct {
 	keyed   bool       // a keyframe came: the next two are set
 	keySeq  uint64     // of the first packet of the last keyframe
 	keyTime uint32     // its timestamp
+	group   group
 	cache   cache
 	targets []target
 }
 
 var _ egress.Source = (*Track)(nil)
-
-// target is a viewer of a track.
-type target struct {
-	out    output
-	format egress.Format
-	// promised: it got no backlog because a keyframe is expected at once.
-	promised bool
-}
 
 func newTrack(c *Claim, cfg TrackConfig, src Source) (*Track, error) {
 	t := &Track{claim: c, cfg: cfg, src: src, codec: codecOf(cfg.Codec.MimeType)}
@@ -124,6 +128,8 @@ func newTrack(c *Claim, cfg TrackConfig, src Source) (*Track, error) {
 	}
 	t.recv = newReceiver(cfg.Codec.RTCPFeedback, c.ssrc, cfg.SSRC, time.Now())
 	t.time = c.timing.newTrack(cfg.Codec.ClockRate)
+	t.added = time.Now()
+	t.heard.Store(c.room.rooms.at(t.added))
 	return t, nil
 }
 
@@ -197,21 +203,29 @@ func (t *Track) accept(h *rtpHeader, wire uint64, now time.Time) {
 	p := t.copy(h, seq, now)
 	if media {
 		t.time.arrived(p.Timestamp, now)
-		t.claim.hear(now)
+		at := t.room().at(now)
+		t.heard.Store(at)
+		t.claim.lastMedia.Store(1 + at)
 		if t.claim.is(claimStarted) {
 			t.claim.goLive(now)
 		}
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	params := t.mark(p, wire)
-	if t.recv.arrived(wire, len(p.Payload), p.Key || params != nil, now) {
-		t.claim.poke()
-	}
+	key := p.Key || params != nil
+	urgent := t.recv.arrived(wire, len(p.Payload), key, media && p.Marker, now)
 	if params != nil {
 		t.forward(params)
 	}
 	t.forward(p)
+	t.mu.Unlock()
+	if key && t.awaited.Load() {
+		t.claim.keyed.Store(true)
+		urgent = true
+	}
+	if urgent {
+		t.claim.poke()
+	}
 }
 
 // copy makes the packet that all viewers share, with at most two allocations.
@@ -276,6 +290,7 @@ func (t *Track) mark(p *egress.Packet, wire uint64) (params *egress.Packet) {
 		starts = startsKeyframe(t.codec, p.Payload)
 	}
 	t.params.see(&nals, p.Timestamp)
+	t.measure(&nals, p.Payload, starts)
 	switch {
 	case !starts:
 		return nil
@@ -294,6 +309,7 @@ func (t *Track) mark(p *egress.Packet, wire uint64) (params *egress.Packet) {
 	}
 	p.Key = params == nil
 	t.keyed, t.keyTime, t.keySeq = true, p.Timestamp, p.Seq
+	t.group.begin(p.Arrived)
 	if params != nil {
 		t.keySeq = params.Seq
 	}
@@ -337,57 +353,4 @@ func (t *Track) restart() {
 	}
 	t.mu.Unlock()
 	t.RequestKeyframe()
-}
-
-// attach makes out a viewer of the track, from the last keyframe on.
-func (t *Track) attach(out output, f egress.Format) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	v := target{out: out, format: f}
-	var backlog []*egress.Packet
-	if t.kind == video {
-		obedient, known := t.recv.habits()
-		age := t.cache.age(time.Now())
-		if v.promised = obedient && age > oldGroup; !v.promised {
-			backlog = t.cache.lend()
-		}
-		if len(backlog) == 0 || !known && age > probeGroup {
-			t.RequestKeyframe()
-		}
-	}
-	out.Bind(t, f, backlog)
-	t.targets = append(t.targets, v)
-}
-
-// breakPromise gives the backlog to those who were to get a new keyframe that
-// did not come.
-func (t *Track) breakPromise() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.targets {
-		v := &t.targets[i]
-		if !v.promised {
-			continue
-		}
-		v.promised = false
-		if backlog := t.cache.lend(); backlog != nil {
-			v.out.Bind(t, v.format, backlog)
-		}
-	}
-}
-
-// detach takes a viewer off the track.
-func (t *Track) detach(out output) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.targets {
-		if t.targets[i].out == out {
-			last := len(t.targets) - 1
-			t.targets[i] = t.targets[last]
-			t.targets[last] = target{}
-			t.targets = t.targets[:last]
-			break
-		}
-	}
-	out.Unbind(t)
 }
