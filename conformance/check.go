@@ -69,6 +69,9 @@ func whipChecks() []Check {
 	return slices.Concat(
 		whipHTTPChecks(),
 		whipAnswerChecks(),
+		whipPostChecks(),
+		whipOfferChecks(),
+		whipSessionChecks(),
 		whipMediaChecks(),
 	)
 }

@@ -94,6 +94,10 @@ func send(ctx context.Context, client *http.Client, r Request, token string) (*R
 		return nil, fmt.Errorf("conformance: make request: %w", err)
 	}
 	maps.Copy(req.Header, r.Header)
+	if host := req.Header.Get("Host"); host != "" { // net/http keeps it elsewhere
+		req.Host = host
+		req.Header.Del("Host")
+	}
 	if r.Type != "" {
 		req.Header.Set("Content-Type", r.Type)
 	}

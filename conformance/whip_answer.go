@@ -8,9 +8,7 @@ import (
 
 // whipAnswerChecks judge the SDP of the 201.
 func whipAnswerChecks() []Check {
-	row := func(n int, section string, level Level, what string, run func(*T)) Check {
-		return Check{ID: fmt.Sprintf("WHIP-ANS-%02d", n), Section: section, Level: level, What: what, Run: run}
-	}
+	row := rows("WHIP-ANS")
 	return []Check{
 		row(1, "RFC 9725 4.2", Must, "the answer has the offer's sections, in number, order, kind and mid",
 			eachAnswer(func(_ *T, o, a *description) []string { return sectionFaults(o, a) })),
