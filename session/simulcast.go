@@ -103,14 +103,17 @@ func isRID(s string) bool {
 	})
 }
 
-// WithoutSimulcast makes the offer one of single streams: the answer does not
-// mention simulcast, and the publisher sends one stream (RFC 8853 section
+// WithoutSimulcast is the offer as one of single streams: its answer does not
+// mention simulcast, so that the publisher sends one stream (RFC 8853 section
 // 5.3.3).
-func (o *Offer) WithoutSimulcast() {
-	for i := range o.Sections {
-		o.Sections[i].layers = nil
-		o.Sections[i].extensions = withoutRID(o.Sections[i].extensions)
+func (o *Offer) WithoutSimulcast() *Offer {
+	single := *o
+	single.Sections = slices.Clone(o.Sections)
+	for i := range single.Sections {
+		s := &single.Sections[i]
+		s.layers, s.extensions = nil, withoutRID(s.extensions)
 	}
+	return &single
 }
 
 // withoutRID leaves out the extensions that tell layers apart.

@@ -107,7 +107,7 @@ func TestSimulcastRefusals(t *testing.T) {
 			if got := problem(t, err); got != session.ProblemSimulcast {
 				t.Errorf("got %q (%v), want %s", got, err, session.ProblemSimulcast)
 			}
-			o.WithoutSimulcast()
+			o = o.WithoutSimulcast()
 			plan, err := o.PlanIngest()
 			if err != nil {
 				t.Fatalf("switched off: %v", err)

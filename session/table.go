@@ -117,7 +117,7 @@ func (t *Table) Candidates() []netip.AddrPort { return slices.Clone(t.candidates
 func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) {
 	t.endStray(setup.Remote)
 	if !t.cfg.Simulcast {
-		o.WithoutSimulcast()
+		o = o.WithoutSimulcast()
 	}
 	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed, o)
 	s.from = setup.Remote
