@@ -10,6 +10,9 @@ export SLUICE_TOOLS ?= $(CURDIR)/.tools
 export PATH := $(SLUICE_TOOLS)/bin:$(PATH):/usr/sbin:/sbin
 
 FUZZTIME ?= 3s
+# What make test-long fuzzes for ten minutes each: all that reads what strangers
+# send as SDP, fragments, STUN, RTCP and RTP, and the rewriting of RTP.
+FUZZ_LONG := ^Fuzz(Offer|Fragment|Receive|Check|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite)$$=10m
 PKG ?= ./...
 # End-to-end tests measure frame rates of browsers: one after the other, without
 # the race detector, and never from the cache.
@@ -25,7 +28,7 @@ test: deps vet lint testsum ## everything; the last line is the sum of all tests
 	testsum -figures=^TestE2E -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
 
 test-long: deps vet lint testsum ## the same with full counts and durations
-	SLUICE_LONG=1 testsum -figures=^TestE2E -fuzz=60s -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
+	SLUICE_LONG=1 testsum -figures=^TestE2E -fuzz=60s '-fuzz-for=$(FUZZ_LONG)' -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
 
 test-unit: testsum ## the packages' own tests, quick
 	testsum -- '$(PKG)'

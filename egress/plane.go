@@ -64,7 +64,15 @@ type PlaneStats struct {
 
 // NewPlane starts a plane that writes to conn.
 func NewPlane(conn PacketWriter, log *slog.Logger) *Plane {
-	p := &Plane{
+	p := newPlane(conn, log)
+	p.wg.Go(func() { p.run(p.reports, reportTick, p.report) })
+	p.wg.Go(func() { p.run(p.catchUps, paceTick, p.pace) })
+	return p
+}
+
+// newPlane makes a plane that does nothing by itself.
+func newPlane(conn PacketWriter, log *slog.Logger) *Plane {
+	return &Plane{
 		conn:     conn,
 		log:      log,
 		buffers:  sync.Pool{New: func() any { return new([bufferSize]byte) }},
@@ -74,9 +82,6 @@ func NewPlane(conn PacketWriter, log *slog.Logger) *Plane {
 		viewers:  make(map[*Viewer]time.Time),
 		catching: make(map[*Stream]struct{}),
 	}
-	p.wg.Go(func() { p.run(p.reports, reportTick, p.report) })
-	p.wg.Go(func() { p.run(p.catchUps, paceTick, p.pace) })
-	return p
 }
 
 // Close stops all viewers and ends the plane's own goroutines; no viewer sends

@@ -75,7 +75,8 @@ type Stream struct {
 	past    history
 	sealed  window
 	next    uint64    // packet index after the newest one given away
-	rtxNext uint64    // the same for the retransmission SSRC
+	reached uint64    // packet index after the newest one sent
+	rtxNext uint64    // as next, for the retransmission SSRC
 	sent    bool      // a packet was sent: what follows is set
 	last    uint32    // newest timestamp sent
 	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
@@ -88,7 +89,7 @@ type Stream struct {
 }
 
 func newStream(v *Viewer, c StreamConfig) *Stream {
-	return &Stream{
+	s := &Stream{
 		viewer: v, kind: c.Kind, mid: c.MID, ssrc: c.SSRC, rtxSSRC: c.RTXSSRC,
 		ids: newExtensionIDs(c.Extensions),
 		// RFC 3550 section 5.1: a random start. In the lower half, so that a
@@ -98,6 +99,8 @@ func newStream(v *Viewer, c StreamConfig) *Stream {
 		rtxNext: 1 + rand.Uint64N(1<<15-1), //nolint:gosec // as above
 		last:    rand.Uint32(),             //nolint:gosec // as above
 	}
+	s.reached = s.next
+	return s
 }
 
 // Bind makes src the source of the stream. Backlog is what the viewer gets
@@ -273,7 +276,10 @@ func (s *Stream) skip(now time.Time) {
 func (s *Stream) advance(p *Packet) {
 	b := s.current
 	gap := p.Seq - b.newest
-	if gap > maxGap {
+	// Holes add up as long as only padding is received, which is not sent: a
+	// receiver must see a packet before half the number space has gone by (RFC
+	// 3711 section 3.3.1).
+	if gap > maxGap || s.next+gap > s.reached+maxGap {
 		s.past.begin(b, p.Seq, s.next)
 		gap = 1
 	}
@@ -286,6 +292,7 @@ func (s *Stream) send(p *Packet, index uint64, now time.Time) {
 	if !s.sealed.take(index) {
 		return
 	}
+	s.reached = max(s.reached, index+1)
 	v, b := s.viewer, s.current
 	h := s.header(b, p, index)
 	if s.catchup != nil && s.catchup.log != nil {

@@ -211,3 +211,26 @@ func TestStreamSkipsOversize(t *testing.T) {
 		t.Errorf("got %d oversize packets, want 1", st.Oversize)
 	}
 }
+
+// TestPaddingWithHoles: lost packets and padding alone must not carry the
+// numbers further than a receiver can follow.
+func TestPaddingWithHoles(t *testing.T) {
+	_, v, far := start(t, gcm, defaultStreams())
+	src := newTrack(90000)
+	s := v.Stream("video")
+	s.Bind(src, videoFormat, nil)
+	s.Write(src.key(base, 1000, "k"))
+	seq := base
+	for range 40 {
+		seq += 3000
+		s.Write(src.packet(seq, 1000, ""))
+	}
+	s.Write(src.packet(seq+1, 4000, "d"))
+	got := far.takeRTP(videoSSRC)
+	if payloads(got) != "k d" {
+		t.Fatalf("got packets %q, want both", payloads(got))
+	}
+	if gap := got[1].SequenceNumber - got[0].SequenceNumber; gap > maxGap+1 {
+		t.Errorf("the numbers went on by %d", gap)
+	}
+}

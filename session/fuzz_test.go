@@ -3,6 +3,7 @@ package session_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -103,5 +104,34 @@ func FuzzFragment(f *testing.F) {
 		if len(got.Candidates) > 64 || len(got.MIDs) > 32 || (got.UFrag == "") != (got.Pwd == "") {
 			t.Errorf("got %+v", got)
 		}
+		again, err := session.ParseFragment(fragmentOf(got))
+		if err != nil {
+			// Said so, a fragment of sections alone says nothing at all.
+			if got.UFrag != "" || len(got.Candidates) > 0 || len(got.MIDs) > 0 || got.EndOfCandidates {
+				t.Errorf("%+v is not read again: %v", got, err)
+			}
+			return
+		}
+		if !reflect.DeepEqual(got, again) {
+			t.Errorf("%+v is read again as %+v", got, again)
+		}
 	})
+}
+
+// fragmentOf writes a fragment as a client would.
+func fragmentOf(f *session.Fragment) []byte {
+	var b strings.Builder
+	if f.UFrag != "" {
+		b.WriteString("a=ice-ufrag:" + f.UFrag + "\r\na=ice-pwd:" + f.Pwd + "\r\n")
+	}
+	for _, mid := range f.MIDs {
+		b.WriteString("m=audio 9 RTP/AVP 0\r\na=mid:" + mid + "\r\n")
+	}
+	for _, c := range f.Candidates {
+		b.WriteString("a=candidate:" + c + "\r\n")
+	}
+	if f.EndOfCandidates {
+		b.WriteString("a=end-of-candidates\r\n")
+	}
+	return []byte(b.String())
 }

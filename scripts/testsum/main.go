@@ -1,10 +1,11 @@
 // Testsum runs go test several times and adds the results up.
 //
-//	testsum [-fuzz 3s] [-figures regexp] -- 'go test arguments' ['go test arguments'...]
+//	testsum [-fuzz 3s [-fuzz-for regexp=10m]...] [-figures regexp] -- 'go test arguments' ['go test arguments'...]
 //
 // Each operand is one run of go test, in the order given, whatever the runs
 // before it gave. With -fuzz every fuzz target of the module is then fuzzed for
-// that long. The output of go test is passed on, the lines of passing tests
+// that long, or as long as the first -fuzz-for says whose pattern its name
+// matches. The output of go test is passed on, the lines of passing tests
 // left out, but for what tests whose names match -figures have logged: the
 // figures they measured. The last line tells the sum of all runs:
 //
@@ -27,6 +28,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +37,8 @@ import (
 
 func main() {
 	fuzz := flag.Duration("fuzz", 0, "fuzz every target for this `long` after the runs")
+	var longer exceptions
+	flag.Var(&longer, "fuzz-for", "fuzz targets whose names match for another time: `regexp=long`, several may be given")
 	figures := flag.String("figures", "^$", "show what passing tests of these `names` logged")
 	flag.Parse()
 	show, err := regexp.Compile(*figures)
@@ -44,7 +48,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	failed, err := run(ctx, os.Stdout, flag.Args(), *fuzz, show)
+	failed, err := run(ctx, os.Stdout, flag.Args(), fuzzing{*fuzz, longer}, show)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "testsum:", err)
@@ -55,7 +59,7 @@ func main() {
 }
 
 // run does all runs and prints the sum.
-func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration, figures *regexp.Regexp) (failed int, err error) {
+func run(ctx context.Context, w io.Writer, sets []string, fuzz fuzzing, figures *regexp.Regexp) (failed int, err error) {
 	runs := make([][]string, 0, len(sets))
 	for _, set := range sets {
 		runs = append(runs, strings.Fields(set))
@@ -63,7 +67,7 @@ func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration, fi
 	sum := newTotals(&lockedWriter{w: w})
 	sum.figures = figures
 	w = sum.w
-	if fuzz > 0 {
+	if fuzz.each > 0 {
 		targets, err := fuzzTargets(ctx)
 		if err != nil {
 			// The run of the tests names what does not build.
@@ -71,7 +75,11 @@ func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration, fi
 			fmt.Fprintln(w, "testsum:", err)
 		}
 		for _, t := range targets {
-			runs = append(runs, []string{"-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + fuzz.String(), t.pkg})
+			runs = append(runs, []string{"-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + fuzz.of(t).String(), "-timeout=0", t.pkg})
+		}
+		for _, pattern := range fuzz.unused(targets) {
+			sum.failed++
+			fmt.Fprintln(w, "testsum: -fuzz-for: no fuzz target matches", pattern)
 		}
 	}
 	for _, args := range runs {
@@ -84,6 +92,70 @@ func run(ctx context.Context, w io.Writer, sets []string, fuzz time.Duration, fi
 	}
 	fmt.Fprintf(w, "%d passed, %d failed\n", sum.passed, sum.failed)
 	return sum.failed, nil
+}
+
+// fuzzing says how long targets are fuzzed; 0: not at all.
+type fuzzing struct {
+	each   time.Duration
+	longer exceptions
+}
+
+func (f fuzzing) of(t target) time.Duration {
+	for _, e := range f.longer {
+		if e.names.MatchString(t.name) {
+			return e.time
+		}
+	}
+	return f.each
+}
+
+// unused are the exceptions that match no target: one was renamed, and would
+// silently be fuzzed for less.
+func (f fuzzing) unused(targets []target) (patterns []string) {
+	for _, e := range f.longer {
+		if !slices.ContainsFunc(targets, func(t target) bool { return e.names.MatchString(t.name) }) {
+			patterns = append(patterns, e.names.String())
+		}
+	}
+	return patterns
+}
+
+// exceptions are the values of -fuzz-for.
+type exceptions []exception
+
+type exception struct {
+	names *regexp.Regexp
+	time  time.Duration
+}
+
+// String implements flag.Value.
+func (e *exceptions) String() string {
+	var parts []string
+	for _, x := range *e {
+		parts = append(parts, x.names.String()+"="+x.time.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// Set implements flag.Value.
+func (e *exceptions) Set(text string) error {
+	at := strings.LastIndex(text, "=")
+	if at < 0 {
+		return errors.New("want regexp=long")
+	}
+	names, err := regexp.Compile(text[:at])
+	if err != nil {
+		return err
+	}
+	long, err := time.ParseDuration(text[at+1:])
+	if err != nil {
+		return err
+	}
+	if long <= 0 {
+		return errors.New("the time must be positive")
+	}
+	*e = append(*e, exception{names, long})
+	return nil
 }
 
 // target is one fuzz target.

@@ -38,6 +38,7 @@ func TestRun(t *testing.T) {
 		name, test string
 		sets       []string
 		fuzz       time.Duration
+		longer     string // of -fuzz-for
 		last       string
 		failed     int
 		shown      string // must be in the output
@@ -105,6 +106,24 @@ func TestRun(t *testing.T) {
 			shown: "-fuzz=^FuzzA$",
 		},
 		{
+			name:   "a fuzz target has a time of its own",
+			test:   header + `func FuzzA(f *testing.F) { f.Fuzz(func(*testing.T, []byte) {}) }; func FuzzAB(f *testing.F) { f.Fuzz(func(*testing.T, []byte) {}) }`,
+			fuzz:   100 * time.Millisecond,
+			longer: "^FuzzA$=200ms",
+			last:   "2 passed, 0 failed",
+			shown:  "-fuzz=^FuzzA$ -fuzztime=200ms",
+			hidden: "-fuzz=^FuzzAB$ -fuzztime=200ms",
+		},
+		{
+			name:   "no fuzz target has that name",
+			test:   header + `func FuzzA(f *testing.F) { f.Fuzz(func(*testing.T, []byte) {}) }`,
+			fuzz:   100 * time.Millisecond,
+			longer: "^FuzzRenamed$=200ms",
+			last:   "1 passed, 1 failed",
+			failed: 1,
+			shown:  "^FuzzRenamed$",
+		},
+		{
 			name:   "fuzz target fails",
 			test:   header + `func FuzzA(f *testing.F) { f.Add([]byte("ab")); f.Fuzz(func(t *testing.T, b []byte) { if len(b) > 1 { t.Error("too long") } }) }`,
 			fuzz:   time.Second,
@@ -117,7 +136,13 @@ func TestRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			module(t, tt.test)
 			var out bytes.Buffer
-			failed, err := run(t.Context(), &out, tt.sets, tt.fuzz, regexp.MustCompile("^TestFigures"))
+			var longer exceptions
+			if tt.longer != "" {
+				if err := longer.Set(tt.longer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			failed, err := run(t.Context(), &out, tt.sets, fuzzing{tt.fuzz, longer}, regexp.MustCompile("^TestFigures"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,5 +158,29 @@ func TestRun(t *testing.T) {
 				t.Errorf("%q is shown in\n%s", tt.hidden, text)
 			}
 		})
+	}
+}
+
+func TestExceptions(t *testing.T) {
+	var e exceptions
+	for _, bad := range []string{"", "FuzzA", "FuzzA=", "FuzzA=soon", "(=1s", "FuzzA=0s", "FuzzA=-1s"} {
+		if err := e.Set(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	for _, good := range []string{"^Fuzz(A|B)$=10m", "=1s"} {
+		if err := e.Set(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	if got, want := e.String(), "^Fuzz(A|B)$=10m0s =1s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f := fuzzing{time.Second, e[:1]}
+	if got := f.of(target{name: "FuzzB"}); got != 10*time.Minute {
+		t.Errorf("FuzzB: got %v, want 10m", got)
+	}
+	if got := f.of(target{name: "FuzzC"}); got != time.Second {
+		t.Errorf("FuzzC: got %v, want 1s", got)
 	}
 }
