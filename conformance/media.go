@@ -6,6 +6,7 @@ import "slices"
 func whipMediaChecks() []Check {
 	return slices.Concat(
 		whipTransportChecks(),
+		whipICEChecks(),
 	)
 }
 

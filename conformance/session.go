@@ -91,3 +91,23 @@ func sdpLine(text, prefix string) string {
 	}
 	return ""
 }
+
+// hasLine tells whether a line is there as it is.
+func hasLine(text, line string) bool {
+	for l := range strings.SplitSeq(text, "\n") {
+		if strings.TrimSuffix(l, "\r") == line {
+			return true
+		}
+	}
+	return false
+}
+
+// lineWith is the first line that begins with prefix and has part, "" when there is none.
+func lineWith(text, prefix, part string) string {
+	for l := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(l, prefix) && strings.Contains(l, part) {
+			return strings.TrimSuffix(l, "\r")
+		}
+	}
+	return ""
+}

@@ -57,3 +57,6 @@ func (s *Session) Addresses() int {
 	defer v.mu.Unlock()
 	return len(v.addrs)
 }
+
+// KeepAlive is what the sweeper would do for a viewer at an instant.
+func (s *Session) KeepAlive(now time.Time) { s.transport.(*viewer).keepAlive(now) }

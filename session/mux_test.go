@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v4"
 )
@@ -39,9 +40,18 @@ func (m *mux) next(t *testing.T) []byte {
 	return b[:n]
 }
 
-func request(t testing.TB, username string) []byte {
+const testPwd = "0123456789abcdef01234567"
+
+// testGeneration is an ICE session with testPwd, towards "x".
+func testGeneration(ufrag string) *generation {
+	return newGeneration(credentials{ufrag, testPwd}, credentials{"x", testPwd})
+}
+
+// request is a check with testPwd.
+func request(t testing.TB, username string, extra ...stun.Setter) []byte {
 	t.Helper()
-	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username))
+	set := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(username)}, extra...)
+	m, err := stun.Build(append(set, stun.NewShortTermIntegrity(testPwd), stun.Fingerprint)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +66,7 @@ func TestRoute(t *testing.T) {
 	stranger := netip.MustParseAddrPort("127.0.0.1:9")
 	media, response := []byte{128, 96, 0, 1}, stun.MustBuild(stun.TransactionID, stun.BindingSuccess).Raw
 	refusal := stun.MustBuild(stun.TransactionID, stun.BindingError).Raw
-	r := m.openRoute("pub1")
+	r := m.openRoute(testGeneration("pub1"))
 	var res responder
 	receive := func(b []byte, from netip.AddrPort, want bool) {
 		t.Helper()
@@ -92,7 +102,7 @@ func TestRoute(t *testing.T) {
 		t.Errorf("checked %v, heard %v", r.checked(), r.heard())
 	}
 
-	r.add("pub1b") // an ICE restart
+	r.add(testGeneration("pub1b")) // an ICE restart
 	receive(request(t, "pub1b:x"), here, true)
 	write(response, here)
 	r.drop("pub1")
@@ -100,7 +110,7 @@ func TestRoute(t *testing.T) {
 	receive(media, here, true)
 	r.close()
 	r.close()
-	r.add("pub1c")
+	r.add(testGeneration("pub1c"))
 	r.accept(here)
 	receive(request(t, "pub1b:x"), here, false)
 	receive(request(t, "pub1c:x"), here, false)
@@ -110,11 +120,93 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// Checks with something wrong never reach the ice package, which would answer
+// some of them with success.
+func TestRouteRefusesChecks(t *testing.T) {
+	m := testMux(t)
+	r := m.openRoute(testGeneration("pub1"))
+	t.Cleanup(r.close)
+	here := m.local.AddrPort() // replies go to ourselves: nobody reads them
+	unknown := stun.RawAttribute{Type: 0x7fff, Value: []byte{1, 2, 3, 4}}
+	damaged := request(t, "pub1:x")
+	damaged[len(damaged)-1] ^= 1
+	forged := stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername("pub1:x"),
+		stun.NewShortTermIntegrity("not the password at all"), stun.Fingerprint).Raw
+	var res responder
+	for name, c := range map[string]struct {
+		check []byte
+		want  verdict
+	}{
+		"unknown attribute": {request(t, "pub1:x", unknown), checkUnknown},
+		"wrong fingerprint": {damaged, checkIntegrity},
+		"wrong password":    {forged, checkIntegrity},
+		"unprotected":       {stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername("pub1:x")).Raw, checkMalformed},
+		"controlled":        {request(t, "pub1:x", tie(stun.AttrICEControlled)), checkRoleConflict},
+	} {
+		before := m.count.checks[c.want].Load()
+		m.receive(&res, c.check, here)
+		if m.next(t) != nil {
+			t.Errorf("%s: passed on", name)
+		}
+		if got := m.count.checks[c.want].Load() - before; got != 1 {
+			t.Errorf("%s: verdict %d counted %d times, want 1", name, c.want, got)
+		}
+	}
+}
+
+func tie(a stun.AttrType) stun.Setter { return stun.RawAttribute{Type: a, Value: make([]byte, 8)} }
+
+// A publisher to whom nothing was sent for ten seconds gets an indication, and
+// one that was sent something does not.
+func TestRouteKeepsAlive(t *testing.T) {
+	m := testMux(t)
+	sock, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	to := sock.LocalAddr().(*net.UDPAddr).AddrPort()
+	r := m.openRoute(testGeneration("pub1"))
+	t.Cleanup(r.close)
+	now := time.Now()
+	r.keepAlive(now) // has no address yet
+	r.accept(to)
+	if _, err := m.side.WriteTo([]byte("report"), net.UDPAddrFromAddrPort(to)); err != nil {
+		t.Fatal(err)
+	}
+	r.keepAlive(now.Add(keepaliveInterval - time.Second))
+	r.keepAlive(now.Add(keepaliveInterval + time.Second))
+	r.keepAlive(now.Add(keepaliveInterval + 2*time.Second)) // just sent
+	if _, err := m.conn.WriteToUDPAddrPort([]byte("end"), to); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for len(got) < 3 {
+		b := make([]byte, 1500)
+		if err := sock.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := sock.Read(b)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		s := &stun.Message{Raw: b[:n]}
+		if s.Decode() == nil {
+			got = append(got, s.Type.String())
+			continue
+		}
+		got = append(got, string(b[:n]))
+	}
+	if want := []string{"report", "Binding indication", "end"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A publisher has at most eight addresses, the longest unused goes first, and
 // forged checks do not pile up.
 func TestRouteIsBounded(t *testing.T) {
 	m := testMux(t)
-	r := m.openRoute("pub1")
+	r := m.openRoute(testGeneration("pub1"))
 	at := func(i int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(1000+i))
 	}
@@ -145,7 +237,7 @@ func TestRouteIsBounded(t *testing.T) {
 // closing the first does not take it away.
 func TestAddressChangesHands(t *testing.T) {
 	m := testMux(t)
-	a, b := m.openRoute("a"), m.openRoute("b")
+	a, b := m.openRoute(testGeneration("a")), m.openRoute(testGeneration("b"))
 	here := netip.MustParseAddrPort("127.0.0.1:1000")
 	a.accept(here)
 	b.accept(here)
@@ -162,7 +254,7 @@ func TestAddressChangesHands(t *testing.T) {
 // What passes through the mux costs no allocation.
 func TestMuxDoesNotAllocate(t *testing.T) {
 	m := testMux(t)
-	r := m.openRoute("pub1")
+	r := m.openRoute(testGeneration("pub1"))
 	here := netip.MustParseAddrPort("127.0.0.1:1000")
 	r.accept(here)
 	media, b := make([]byte, 1200), make([]byte, maxDatagram)

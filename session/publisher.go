@@ -207,7 +207,7 @@ func (p *publisher) begin(o *Offer, plan *IngestPlan) ([]byte, error) {
 		return nil, err
 	}
 	p.own = own
-	p.route = p.mux.openRoute(own.ufrag)
+	p.route = p.mux.openRoute(newGeneration(own, p.remote))
 	return answer, nil
 }
 
@@ -314,7 +314,7 @@ func (p *publisher) restart(f *Fragment) (credentials, error) {
 	if err != nil {
 		return credentials{}, err
 	}
-	p.route.add(own.ufrag)
+	p.route.add(newGeneration(own, next))
 	p.route.drop(p.own.ufrag)
 	p.remote, p.own, p.restarted = next, own, time.Now()
 	return own, nil
@@ -343,6 +343,8 @@ func (p *publisher) sweep(now time.Time) {
 		// address is of no use.
 		restarted.After(checked) && now.Sub(restarted) > p.consentTimeout:
 		p.s.end(CauseConsentLost)
+	default:
+		p.route.keepAlive(now)
 	}
 }
 

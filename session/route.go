@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/stun/v4"
 )
 
 const (
@@ -13,48 +15,58 @@ const (
 	maxAddresses = 8
 	// maxPending bounds the publishers' checks that wait for an answer.
 	maxPending = 4096
+	// keepaliveInterval is how long nothing may be sent to a peer; RFC 8445 section
+	// 11 wants 15 s or less.
+	keepaliveInterval = 10 * time.Second
 )
 
-// route is one publisher as the mux sees it. Its checks and, once the ice
-// package has answered one with success, everything from that check's sender
-// go to the publishers' side of the socket.
+// route is one publisher as the mux sees it. Its checks, when they are in
+// order, and, once the ice package has answered one with success, everything
+// from that check's sender go to the publishers' side of the socket.
 type route struct {
-	mux       *mux
-	lastCheck atomic.Int64 // unix nanoseconds
-	lastHeard atomic.Int64
-	mu        sync.Mutex // guards what follows; taken before mux.mu
-	ufrags    []string
-	addrs     []netip.AddrPort // oldest first
-	closed    bool
+	mux         *mux
+	lastCheck   atomic.Int64 // unix nanoseconds
+	lastHeard   atomic.Int64
+	lastSent    atomic.Int64
+	mu          sync.Mutex // guards what follows; taken before mux.mu
+	generations []*generation
+	addrs       []netip.AddrPort // oldest first
+	closed      bool
 }
 
-// openRoute lets checks that name ufrag, and what follows from their sender,
+// openRoute lets checks of an ICE session, and what follows from their sender,
 // pass to the publishers' side.
-func (m *mux) openRoute(ufrag string) *route {
+func (m *mux) openRoute(g *generation) *route {
 	r := &route{mux: m}
-	r.add(ufrag)
+	r.add(g)
 	return r
 }
 
-// add adds the ufrag of an ICE restart.
-func (r *route) add(ufrag string) {
+// add adds the credentials of an ICE restart.
+func (r *route) add(g *generation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
-	r.ufrags = append(r.ufrags, ufrag)
-	r.mux.addUfrag(ufrag, r)
+	r.generations = append(r.generations, g)
+	r.mux.addUfrag(g.local.ufrag, r)
 }
 
-// drop takes a ufrag away; the addresses stay.
+// drop takes an ICE session away by its ufrag; the addresses stay.
 func (r *route) drop(ufrag string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := slices.Index(r.ufrags, ufrag); i >= 0 {
-		r.ufrags = slices.Delete(r.ufrags, i, i+1)
+	if i := r.find(ufrag); i >= 0 {
+		r.generations = slices.Delete(r.generations, i, i+1)
 		r.mux.dropUfrag(ufrag)
 	}
+}
+
+// find is the index of a generation by its ufrag, below 0 when it is not there.
+// r.mu is held.
+func (r *route) find(ufrag string) int {
+	return slices.IndexFunc(r.generations, func(g *generation) bool { return g.local.ufrag == ufrag })
 }
 
 // close forgets the publisher, its ufrags and its addresses.
@@ -65,11 +77,11 @@ func (r *route) close() {
 		return
 	}
 	r.closed = true
-	for _, u := range r.ufrags {
-		r.mux.dropUfrag(u)
+	for _, g := range r.generations {
+		r.mux.dropUfrag(g.local.ufrag)
 	}
 	r.mux.unbind(r, r.addrs...)
-	r.ufrags, r.addrs = nil, nil
+	r.generations, r.addrs = nil, nil
 }
 
 // checked tells when the last check was answered with success; zero: never.
@@ -85,10 +97,31 @@ func instant(nanoseconds int64) time.Time {
 	return time.Unix(0, nanoseconds)
 }
 
-// check passes a check on. The ice package verifies it; its answer is what
-// makes the sender's address the publisher's: see writeSide.
-func (r *route) check(_ *responder, b []byte, from netip.AddrPort) {
+// check passes a check on, unless there is something wrong with it: the ice
+// package answers checks that a viewer's would be refused for, those with an
+// attribute that nobody understands (RFC 8489 section 6.3.1) or with a wrong
+// FINGERPRINT. Its answer is what makes the sender's address the publisher's:
+// see writeSide.
+func (r *route) check(res *responder, b []byte, from netip.AddrPort) {
 	m := r.mux
+	r.mu.Lock()
+	var g *generation
+	if i := r.find(string(res.local)); i >= 0 {
+		g = r.generations[i]
+	}
+	r.mu.Unlock()
+	if g == nil { // dropped just now
+		m.drop(dropUnknownUfrag)
+		return
+	}
+	if verdict, reply := res.judge(g, from); verdict != checkAccepted && verdict != checkNominated {
+		m.count.checks[verdict].Add(1)
+		if len(reply) > 0 {
+			// A full socket buffer loses the reply like the network would.
+			_, _ = m.conn.WriteToUDPAddrPort(reply, from)
+		}
+		return
+	}
 	m.mu.Lock()
 	if len(m.pending) >= maxPending {
 		clear(m.pending) // a flood of forged checks; real ones are repeated
@@ -128,9 +161,45 @@ func (r *route) accept(from netip.AddrPort) {
 	r.mux.bind(from, r)
 }
 
+// keepAlive sends a Binding indication to the latest address when nothing was
+// sent for a while (RFC 8445 section 11): a publisher whose encoder pauses gets
+// no reports, and the binding of its NAT would be lost.
+func (r *route) keepAlive(now time.Time) {
+	if now.Sub(instant(r.lastSent.Load())) < keepaliveInterval {
+		return
+	}
+	r.mu.Lock()
+	var to netip.AddrPort
+	if n := len(r.addrs); n > 0 {
+		to = r.addrs[n-1]
+	}
+	r.mu.Unlock()
+	if !to.IsValid() {
+		return
+	}
+	r.lastSent.Store(now.UnixNano())
+	r.mux.indicate(to)
+}
+
+// indicate sends a Binding indication.
+func (m *mux) indicate(to netip.AddrPort) {
+	b, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
+	if err != nil {
+		return // cannot happen with attributes of ours
+	}
+	// A full socket buffer loses it like the network would.
+	_, _ = m.conn.WriteToUDPAddrPort(b.Raw, to)
+}
+
 // writeSide sends for the ice package and watches for its answers to checks.
 func (m *mux) writeSide(b []byte, to netip.AddrPort) (int, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	m.mu.RLock()
+	o := m.addrs[to]
+	m.mu.RUnlock()
+	if r, ok := o.(*route); ok {
+		r.lastSent.Store(time.Now().UnixNano())
+	}
 	if len(b) >= 2 && b[0] < 4 {
 		m.mu.Lock()
 		r := m.pending[to]

@@ -70,6 +70,8 @@ type viewer struct {
 	join      *join       // while a goroutine of it runs
 	state     *dtls.State // once dropped
 	gone      bool        // the viewer said close_notify
+	packets   uint64      // media sent when the sweeper looked last
+	quiet     int64       // unix nanoseconds of when anything was sent last, as far as the sweeper knows
 	alerts    alerts
 }
 
@@ -222,7 +224,29 @@ func (v *viewer) sweep(now time.Time) {
 			return
 		}
 		v.retryAlert(now)
+		v.keepAlive(now)
 	case phaseClosed:
+	}
+}
+
+// keepAlive sends a Binding indication when neither media nor the answer to a
+// check was sent for a while (RFC 8445 section 11), as before the publisher comes.
+func (v *viewer) keepAlive(now time.Time) {
+	packets := v.egress.Stats().Packets
+	v.mu.Lock()
+	to := v.pair
+	for _, a := range v.addrs {
+		if a.AddrPort == to {
+			v.quiet = max(v.quiet, a.used) // its check was answered
+		}
+	}
+	due := packets == v.packets && to.IsValid() && now.Sub(instant(v.quiet)) >= keepaliveInterval
+	if due || packets != v.packets {
+		v.packets, v.quiet = packets, now.UnixNano()
+	}
+	v.mu.Unlock()
+	if due {
+		v.t.mux.indicate(to)
 	}
 }
 
