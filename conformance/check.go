@@ -86,6 +86,9 @@ func whepChecks() []Check {
 		whepPatchChecks(),
 		whepEndChecks(),
 		whepLinkChecks(),
+		whepEventChecks(),
+		whepStreamChecks(),
+		whepEventDataChecks(),
 		whepMediaChecks(),
 	)
 }

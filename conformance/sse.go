@@ -154,26 +154,35 @@ func (s *eventStream) Close() {
 
 // next waits for an event of one of some types, or of any when none is named. It
 // returns false after d, and when the stream ends.
-func (s *eventStream) next(d time.Duration, types ...string) (sseEvent, bool) {
+func (s *eventStream) next(d time.Duration, types ...string) (e sseEvent, ok bool) {
+	ok = s.until(d, func(got sseEvent) bool {
+		e = got
+		return got.is(types)
+	})
+	return e, ok
+}
+
+func (e *sseEvent) is(types []string) bool {
+	return !e.Comment && e.DataLines > 0 && (len(types) == 0 || slices.Contains(types, e.Type))
+}
+
+// until waits for an event or a comment that ok takes for the last one.
+func (s *eventStream) until(d time.Duration, ok func(sseEvent) bool) bool {
 	limit := time.NewTimer(d)
 	defer limit.Stop()
 	for {
 		select {
 		case e, open := <-s.events:
 			if !open {
-				return sseEvent{}, false
+				return false
 			}
-			if e.is(types) {
-				return e, true
+			if ok(e) {
+				return true
 			}
 		case <-limit.C:
-			return sseEvent{}, false
+			return false
 		}
 	}
-}
-
-func (e *sseEvent) is(types []string) bool {
-	return !e.Comment && e.DataLines > 0 && (len(types) == 0 || slices.Contains(types, e.Type))
 }
 
 // ended waits for the end of the stream.

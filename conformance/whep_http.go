@@ -206,7 +206,7 @@ func whepHeadTellsNothing(t *T) {
 }
 
 // goOnAir publishes into the check's room until the check is over.
-func (t *T) goOnAir() {
+func (t *T) goOnAir() *Publisher {
 	if t.Room.WHIP == "" {
 		t.Skipf("nobody can be put on air: no WHIP endpoint was named")
 	}
@@ -215,6 +215,12 @@ func (t *T) goOnAir() {
 		t.Fatalf("nobody could be put on air: %v", err)
 	}
 	t.Cleanup(p.Close)
+	t.awaitViewers()
+	return p
+}
+
+// awaitViewers returns when the check's room takes viewers.
+func (t *T) awaitViewers() {
 	ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
 	defer cancel()
 	if err := awaitOnAir(ctx, t.suite.target, t.Room); err != nil {
