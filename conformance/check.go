@@ -82,6 +82,7 @@ func whepChecks() []Check {
 		whepHTTPChecks(),
 		whepPostChecks(),
 		whepOfferedChecks(),
+		whepAnswerChecks(),
 		whepIdleChecks(),
 		whepPatchChecks(),
 		whepEndChecks(),

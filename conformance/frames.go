@@ -36,6 +36,20 @@ func widthVP8(frame []byte) int {
 	return int(frame[6]) | int(frame[7]&0x3f)<<8
 }
 
+// The parameter sets of High profile, level 3.1, 1280x720.
+var (
+	spsHigh = []byte{0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60}
+	ppsHigh = []byte{0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0}
+)
+
+// frameHigh is frameH264 of High profile.
+func frameHigh(n int, key bool) []byte {
+	if !key {
+		return frameH264(n, false)
+	}
+	return annexB(spsHigh, ppsHigh, append([]byte{0x65, 0x88, 0x84}, noise(n, 3000)...))
+}
+
 // frameOpus is one packet of 20 ms: CELT, fullband, stereo.
 func frameOpus(n int) []byte { return append([]byte{0xfc}, noise(n, 79)...) }
 

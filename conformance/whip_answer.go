@@ -141,9 +141,10 @@ func checkFreshCredentials(t *T) {
 	}
 }
 
-// checkLite finds out what the server is by whether it sends checks of its own.
-func checkLite(t *T) {
-	s := t.Open(t.Room.WHIP, PublishOffer())
+func checkLite(t *T) { t.wantLiteTold(t.Open(t.Room.WHIP, PublishOffer())) }
+
+// wantLiteTold finds out what the server is by whether it sends checks of its own.
+func (t *T) wantLiteTold(s *Session) {
 	a := describe(s.Answer)
 	t.wrong(liteFaults(a))
 	answers, asks := t.probeICE(s)
