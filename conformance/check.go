@@ -35,6 +35,7 @@ const (
 	Idle  Stage = iota // nobody publishes; sessions may be opened, none connects as a publisher
 	Alone              // the check has the room to itself, and may publish
 	Live               // the suite's own publisher is on air, H264 and Opus; the check only watches
+	Last               // brings the server to its limits, and would disturb others: one by one, after all of them
 )
 
 // Check is one requirement and how it is tried.
@@ -72,6 +73,13 @@ func whipChecks() []Check {
 		whipPostChecks(),
 		whipOfferChecks(),
 		whipSessionChecks(),
+		whipPatchChecks(),
+		whipTrickleChecks(),
+		whipRestartChecks(),
+		whipDeleteChecks(),
+		whipCORSChecks(),
+		whipLoadChecks(),
+		whipProblemChecks(),
 		whipMediaChecks(),
 	)
 }

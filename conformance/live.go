@@ -76,5 +76,6 @@ func (l *liveRoom) close() {
 	l.once.Do(func() { l.err = errors.New("conformance: the suite is over") })
 	if l.publisher != nil {
 		l.publisher.Close()
+		l.publisher = nil
 	}
 }
