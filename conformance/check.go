@@ -101,6 +101,7 @@ func whepChecks() []Check {
 		whepEventChecks(),
 		whepStreamChecks(),
 		whepEventDataChecks(),
+		whepLayerChecks(),
 		whepMediaChecks(),
 	)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -170,33 +169,4 @@ func whepStreamUpkeep(t *T) {
 	if e, ok := again.next(2 * time.Second); ok && e.ID == id {
 		t.differsf("expected nothing again up to the event %s, got %s", id, e.Type)
 	}
-}
-
-// goOnAirInLayers publishes three layers of VP8 into the check's room.
-func (t *T) goOnAirInLayers() {
-	if t.Room.WHIP == "" {
-		t.Skipf("nobody can be put on air: no WHIP endpoint was named")
-	}
-	p, err := PublishSimulcast(t.ctx, t.Room.WHIP, t.suite.target)
-	if err != nil {
-		t.Skipf("the server does not take a publisher with layers: %v", err)
-	}
-	t.Cleanup(p.Close)
-	t.awaitViewers()
-}
-
-// vp8Offer makes an offer one of VP8 and Opus.
-func vp8Offer(r *Request) {
-	r.Body = Offer(opusSection("recvonly"), vp8Section("recvonly"))
-}
-
-// sectionsOf are the indexes of the sections of a kind in an offer.
-func sectionsOf(offer, kind string) []int {
-	var list []int
-	for i, line := range mediaLines(offer) {
-		if len(line) > len(kind) && line[:len(kind)] == kind {
-			list = append(list, i)
-		}
-	}
-	return slices.Clip(list)
 }
