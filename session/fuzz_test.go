@@ -33,6 +33,10 @@ func seed(f *testing.F, patterns ...string) {
 func FuzzOffer(f *testing.F) {
 	seed(f, "offers/*.sdp", "fixtures/*.sdp")
 	f.Add([]byte(figure2))
+	for _, s := range shapes() {
+		f.Add([]byte(written(s.text, "sendonly")))
+		f.Add([]byte(written(s.text, "recvonly")))
+	}
 	f.Add([]byte(simulcastOffer("a=rid:h send pt=96", "a=rid:m send max-width=640;foo=1", "a=rid:l send", "a=simulcast:send h,m;~l recv x", midLine, ridLine, repairedLine)))
 	f.Add([]byte(simulcastOffer("a=rid:h send", "a=simulcast:send h;;,~;h", ridLine)))
 	f.Fuzz(func(t *testing.T, body []byte) {
