@@ -39,8 +39,7 @@ type Agent struct {
 	Session   *Session
 	Offer     string
 	cert      tls.Certificate
-	server    credentials // of the server, as its answer or a restart says
-	own       credentials
+	ice       atomic.Pointer[iceSession]
 	to        netip.AddrPort // the server's first UDP candidate
 	active    bool           // we are the DTLS client
 	tie       uint64
@@ -62,6 +61,12 @@ type Agent struct {
 
 // credentials are one side's of an ICE session.
 type credentials struct{ ufrag, pwd string }
+
+// iceSession are both sides' credentials; a restart gives new ones.
+type iceSession struct{ own, server credentials }
+
+func (a *Agent) own() credentials    { return a.ice.Load().own }
+func (a *Agent) server() credentials { return a.ice.Load().server }
 
 func credentialsOf(sdp string) credentials {
 	return credentials{sdpLine(sdp, "a=ice-ufrag:"), sdpLine(sdp, "a=ice-pwd:")}
@@ -89,7 +94,7 @@ func (t *T) agent(sections []Media, change ...func(*Agent)) *Agent {
 		c(a)
 	}
 	a.Offer = a.compose(sections)
-	a.own = credentialsOf(a.Offer)
+	a.ice.Store(&iceSession{own: credentialsOf(a.Offer)})
 	a.pipe = newAgentPipe(a)
 	t.Cleanup(a.shut)
 	return a
@@ -133,7 +138,7 @@ func (a *Agent) post(endpoint string) *Agent {
 // adopt takes the answer of a session that was opened with the agent's offer.
 func (a *Agent) adopt(s *Session) {
 	a.Session = s
-	a.server = credentialsOf(s.Answer)
+	a.ice.Store(&iceSession{own: a.own(), server: credentialsOf(s.Answer)})
 	a.active = sdpLine(s.Answer, "a=setup:") != "active"
 	var ok bool
 	if a.to, ok = firstUDP(s.Answer); !ok {
@@ -213,7 +218,8 @@ func (a *Agent) build(c check) *stun.Message {
 		}
 		return otherwise
 	}
-	set := []stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(or(c.local, a.server.ufrag) + ":" + or(c.remote, a.own.ufrag))}
+	ice := a.ice.Load()
+	set := []stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(or(c.local, ice.server.ufrag) + ":" + or(c.remote, ice.own.ufrag))}
 	if !c.bare {
 		role := stun.AttrICEControlling
 		if c.controlled {
@@ -228,7 +234,7 @@ func (a *Agent) build(c check) *stun.Message {
 	}
 	set = append(set, c.extra...)
 	if !c.unprotected {
-		set = append(set, stun.NewShortTermIntegrity(or(c.pwd, a.server.pwd)), stun.Fingerprint)
+		set = append(set, stun.NewShortTermIntegrity(or(c.pwd, ice.server.pwd)), stun.Fingerprint)
 	}
 	m, err := stun.Build(set...)
 	if err != nil {

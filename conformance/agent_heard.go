@@ -151,7 +151,7 @@ func (a *Agent) stun(sock *net.UDPConn, m *stun.Message, from netip.AddrPort, no
 	}
 	reply, err := stun.Build(stun.NewTransactionIDSetter(m.TransactionID), stun.BindingSuccess,
 		&stun.XORMappedAddress{IP: from.Addr().Unmap().AsSlice(), Port: int(from.Port())},
-		stun.NewShortTermIntegrity(a.own.pwd), stun.Fingerprint)
+		stun.NewShortTermIntegrity(a.own().pwd), stun.Fingerprint)
 	if err == nil { // cannot fail with these attributes; silence is what a lost reply would be
 		a.sendFrom(sock, reply.Raw, from)
 	}
@@ -262,4 +262,27 @@ func (h *heard) firstRecord() (time.Time, byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.hello, h.helloType
+}
+
+// dtlsRecords is how many DTLS datagrams came.
+func (h *heard) dtlsRecords() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.records
+}
+
+// lastOf is the latest packet of a payload type, a zero one before the first.
+func (h *heard) lastOf(payloadType int) heardRTP {
+	if list := h.packets(payloadType); len(list) > 0 {
+		return list[len(list)-1]
+	}
+	return heardRTP{}
+}
+
+// opened tells whether anything came that only the handshake's keys open: then
+// the server has finished it, too.
+func (h *heard) opened() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.packetsIn)+len(h.feedback) > 0
 }

@@ -30,7 +30,8 @@ type feed struct {
 	frame      func(n int, key bool) []byte
 	keyEvery   int              // frames from keyframe to keyframe; 0: on request only, and the first
 	disobeys   bool             // keyframe requests are ignored
-	extensions []headerElement  // of every packet
+	extensions []headerElement  // of every packet; under mu once started
+	wideCC     bool             // the value of extension 0 is the transport-wide number
 	lose       func(n int) bool // which packets are not sent at first, by their number from 0
 	reports    bool             // sender reports are sent, each half second
 
@@ -115,7 +116,10 @@ func (a *Agent) sendFrame(f *feed, n int, key bool) {
 			Version: 2, PayloadType: f.pt, SSRC: f.ssrc, SequenceNumber: f.seq, Timestamp: f.ts,
 			Marker: f.clock == 90000 && i == len(payloads)-1,
 		}, Payload: payload}
-		for _, e := range f.extensions {
+		for i, e := range f.extensions {
+			if i == 0 && f.wideCC {
+				e.value = []byte{byte(f.packets >> 8), byte(f.packets)}
+			}
 			_ = p.SetExtension(e.id, e.value) // ids and lengths are ours
 		}
 		f.seq++
@@ -190,6 +194,13 @@ func (a *Agent) resend(f *feed, seq uint16) {
 	}
 	f.mu.Unlock()
 	a.writeRTP(p)
+}
+
+// bare leaves out the header extensions from now on.
+func (f *feed) bare() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.extensions = nil
 }
 
 // progress is how many frames were sent.

@@ -7,6 +7,9 @@ func whipMediaChecks() []Check {
 	return slices.Concat(
 		whipTransportChecks(),
 		whipICEChecks(),
+		whipEndChecks(),
+		whipRevivalChecks(),
+		whipMediaRows(),
 	)
 }
 

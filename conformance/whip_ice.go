@@ -118,7 +118,7 @@ func checkPeerReflexive(t *T) {
 	} else if a.to.Addr().IsLoopback() && mapped.Port != int(a.addr().Port()) {
 		t.Errorf("expected XOR-MAPPED-ADDRESS with port %d, got %d", a.addr().Port(), mapped.Port)
 	}
-	if stun.NewShortTermIntegrity(a.server.pwd).Check(m) != nil {
+	if stun.NewShortTermIntegrity(a.server().pwd).Check(m) != nil {
 		t.Errorf("expected a response protected by MESSAGE-INTEGRITY, got one that is not")
 	}
 }
@@ -257,7 +257,7 @@ func checkForeignUfrag(t *T) {
 		t.Errorf("expected no response to a check for an unknown ufrag, got %s", responseText(m))
 	}
 	b := t.postedPublisher()
-	if m := a.check(check{local: b.server.ufrag, patience: 500 * time.Millisecond}); successful(m) {
+	if m := a.check(check{local: b.server().ufrag, patience: 500 * time.Millisecond}); successful(m) {
 		t.Errorf("expected no success to a check for another session with this one's password, got %s", responseText(m))
 	}
 	if a.to.Port() == b.to.Port() {
