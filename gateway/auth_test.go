@@ -55,6 +55,8 @@ var grantOf = map[string]string{
 	"HEAD /s/:session/events/:stream":          "",
 	"DELETE /s/:session/events/:stream":        "",
 	"GET /s/:session":                          "", // a capability: see TestSessionURL
+	"GET /s/:session/status":                   "",
+	"HEAD /s/:session/status":                  "",
 	"HEAD /s/:session":                         "",
 	"PATCH /s/:session":                        "",
 	"DELETE /s/:session":                       "",

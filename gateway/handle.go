@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/julienschmidt/httprouter"
+
+	"github.com/sluicemedia/sluice/session"
 )
 
 // handler answers one request, or returns why it did not. It must not have
@@ -42,8 +44,11 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 		}
 		g.stats.observe(r.Method, pattern, rec.status, time.Since(began))
 		log, message := g.log.Debug, "request answered"
-		if name != "" && g.tellsOperator(r.Method, pattern, name) {
-			log, message = g.log.Info, "session refused"
+		if role := opens(r.Method, pattern); name != "" && role != "" {
+			g.stats.refusals.WithLabelValues(string(role), name).Inc()
+			if name != "not-live" && g.refusals.Allow() {
+				log, message = g.log.Info, "session refused"
+			}
 		}
 		if rec.status >= http.StatusInternalServerError && rec.status != http.StatusServiceUnavailable {
 			log, message = g.log.Error, "request failed"
@@ -53,11 +58,20 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 	}
 }
 
-// tellsOperator says whether a refusal belongs in the log of a quiet node: OBS and
-// ffmpeg show little of the reason, so this is where it is looked for. Viewers who
-// wait for a publisher are no news, and a flood must not fill the disk.
-func (g *Gateway) tellsOperator(method, pattern, problem string) bool {
-	return method == http.MethodPost && isEndpoint(pattern) && problem != "not-live" && g.refusals.Allow()
+// opens is the role that an offer asks for, "" for other requests. Its refusal
+// belongs in the log of a quiet node: OBS and ffmpeg show little of the reason,
+// so this is where it is looked for. Viewers who wait for a publisher are no
+// news, and a flood must not fill the disk.
+func opens(method, pattern string) session.Role {
+	switch {
+	case method != http.MethodPost:
+		return ""
+	case strings.HasPrefix(pattern, "/whip/"):
+		return session.RolePublisher
+	case strings.HasPrefix(pattern, "/whep/"):
+		return session.RoleViewer
+	}
+	return ""
 }
 
 func setCommonHeaders(h http.Header, requestID string) {

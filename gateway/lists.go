@@ -78,9 +78,23 @@ func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request, p httprou
 	for _, pub := range info.Publications {
 		published[pub.Session] = pub
 	}
+	var sessions []session.Info
+	state := r.URL.Query().Get("state")
+	switch state {
+	default:
+		return &problemError{name: "query-malformed"}
+	case "", "connecting", "live", "silent", "ended":
+	}
+	if state == "ended" {
+		sessions = g.sessions.ListEnded()
+	} else {
+		for _, s := range g.sessions.List() {
+			sessions = append(sessions, s.Info())
+		}
+	}
 	items := []sessionView{}
-	for _, s := range g.sessions.List() {
-		if s := s.Info(); s.Labels.Room == info.Name {
+	for _, s := range sessions {
+		if s.Labels.Room == info.Name && (state == "" || state == s.State) {
 			items = append(items, g.sessionOf(s, published[s.ID]))
 		}
 	}

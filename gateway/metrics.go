@@ -21,14 +21,21 @@ import (
 type stats struct {
 	panics, refusedTokens, limited atomic.Uint64
 	requests                       *prometheus.HistogramVec
+	refusals                       *prometheus.CounterVec
 }
 
 func newStats() *stats {
-	return &stats{requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "sluice_http_request_seconds",
-		Help:    "Time to answer requests, by method, route and status.",
-		Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
-	}, []string{"method", "route", "status"})}
+	return &stats{
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "sluice_http_request_seconds",
+			Help:    "Time to answer requests, by method, route and status.",
+			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
+		}, []string{"method", "route", "status"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_session_refused_total",
+			Help: "Offers that became no session, by role and cause.",
+		}, []string{"role", "cause"}),
+	}
 }
 
 // observe counts one request. A method is foreign text: only known ones
@@ -100,6 +107,13 @@ func metrics() []metric {
 			for role, states := range s.sessions.Sessions {
 				for state, n := range states {
 					out(float64(n), string(role), state)
+				}
+			}
+		}},
+		{"sluice_session_causes", "Living sessions in trouble, by role and cause.", prometheus.GaugeValue, []string{"role", "cause"}, func(s *snapshot, out emit) {
+			for role, causes := range s.sessions.Troubled {
+				for cause, n := range causes {
+					out(float64(n), string(role), string(cause))
 				}
 			}
 		}},
@@ -190,7 +204,7 @@ func (g *Gateway) metricsHandler() http.Handler {
 		Name: "sluice_build_info", Help: "Always 1; the labels tell what runs.", ConstLabels: buildLabels(),
 	}, func() float64 { return 1 })
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(g), g.stats.requests, build,
+	registry.MustRegister(newCollector(g), g.stats.requests, g.stats.refusals, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"html"
 	"io"
 	"net/http"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sluicemedia/sluice/gateway"
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
+	"github.com/sluicemedia/sluice/session"
 )
 
 // document reads openapi.yaml.
@@ -60,6 +62,22 @@ func TestRoutesAreDocumented(t *testing.T) {
 	}
 }
 
+// TestCausesAreDocumented compares the closed list with openapi.yaml.
+func TestCausesAreDocumented(t *testing.T) {
+	var documented, known []string
+	for _, v := range document(t).Components.Schemas["session"].Value.Properties["cause"].Value.Enum {
+		if name, ok := v.(string); ok {
+			documented = append(documented, name)
+		}
+	}
+	for _, a := range session.Advices() {
+		known = append(known, string(a.Cause))
+	}
+	if !slices.Equal(documented, known) {
+		t.Errorf("openapi.yaml has the causes %v, want %v", documented, known)
+	}
+}
+
 // TestProblemsAreReal follows every problem type to its page.
 func TestProblemsAreReal(t *testing.T) {
 	n := start(t)
@@ -68,6 +86,14 @@ func TestProblemsAreReal(t *testing.T) {
 		body := resp.Body
 		if resp.StatusCode != http.StatusOK || !strings.Contains(body, name) {
 			t.Errorf("%s: got %d %q", name, resp.StatusCode, body)
+		}
+	}
+	for _, a := range session.Advices() {
+		resp := n.do(t, "GET", "/problems/"+string(a.Cause), nil, "")
+		for _, want := range []string{string(a.Cause), a.Publisher, a.Viewer} {
+			if !strings.Contains(html.UnescapeString(resp.Body), want) {
+				t.Errorf("%s: got %d %q, want %q in it", a.Cause, resp.StatusCode, resp.Body, want)
+			}
 		}
 	}
 	if resp := n.do(t, "GET", "/problems/nothing", nil, ""); resp.StatusCode != http.StatusNotFound {

@@ -68,7 +68,7 @@ var problems = []problem{
 
 	{"json-malformed", http.StatusBadRequest, "The body is not the JSON that is wanted.", "See /openapi.yaml for the fields and their types.", 0},
 	{whep.ProblemEvents, http.StatusBadRequest, "An event type is not known here.", "Ask for types that the Link of the session lists in its events parameter, or send no body for all of them.", 0},
-	{"query-malformed", http.StatusBadRequest, "A query parameter has no meaning.", "limit is 1 to 1000; cursor is the next of the page before.", 0},
+	{"query-malformed", http.StatusBadRequest, "A query parameter has no meaning.", "limit is 1 to 1000; cursor is the next of the page before; state is connecting, live, silent or ended.", 0},
 	{"field-invalid", http.StatusUnprocessableEntity, "A field has a value that cannot be taken.", "See the detail.", 0},
 	{"not-in-this-version", http.StatusUnprocessableEntity, "A field belongs to a later version.", "Leave it out.", 0},
 	{"internal", http.StatusInternalServerError, "Something went wrong here, not with you.", "Try again. If it stays, tell the operator the request_id.", 0},

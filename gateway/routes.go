@@ -38,6 +38,7 @@ func (g *Gateway) routes() []route {
 	add("/whep/:room", whep)
 	add("/whep/:room/:publication", whep)
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
+	add("/s/:session/status", map[string]handler{"GET": g.getStatus})
 	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": acceptJSON})
 	add("/s/:session/events/:stream", map[string]handler{"GET": g.getEventStream, "DELETE": g.deleteEventStream})
 

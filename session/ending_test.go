@@ -24,6 +24,8 @@ func (e ending) restart(*Fragment) (credentials, error) { return credentials{}, 
 func (ending) trickle(*Fragment)                        {}
 func (ending) sweep(time.Time)                          {}
 func (ending) fill(*Info)                               {}
+func (ending) diagnose(time.Time) Cause                 { return "" }
+func (ending) refine(c Cause, _ time.Time) Cause        { return c }
 func (e ending) close() {
 	if e.closing != nil {
 		e.closing()

@@ -21,6 +21,7 @@ type Session struct {
 	frame     iceFrame   // what restarts and trickles need to know of the offer
 	transport transport  // set before the session is known to anybody
 	closed    func(Cause)
+	diagnose  func(time.Time) Cause // of the media; nil: nobody knows
 	done      chan struct{}
 
 	// calls is held while a callback of the setup runs; it guards over, which says
@@ -36,7 +37,9 @@ type Session struct {
 	remote  credentials
 	reply   []byte // of the last restart
 	state   state
-	cause   Cause
+	cause   Cause           // of the end
+	present Cause           // of what is wrong now
+	told    map[Cause]uint8 // 1: the log has it, 2: also that it is over
 	profile string
 }
 
@@ -113,10 +116,8 @@ func (s *Session) Close(c Cause) { s.end(c) }
 // Info is a snapshot of the session.
 func (s *Session) Info() Info {
 	s.mu.Lock()
-	i := Info{
-		ID: s.name, Role: s.role, Labels: s.labels, Cause: s.cause, Since: s.since, Profile: s.profile,
-		State: s.state.String(),
-	}
+	i := Info{ID: s.name, Role: s.role, Labels: s.labels, Since: s.since, Profile: s.profile}
+	i.State, i.Cause = s.status()
 	s.mu.Unlock()
 	s.transport.fill(&i)
 	return i
@@ -180,10 +181,11 @@ func (s *Session) hasEnded() bool {
 	return s.state == stateEnded
 }
 
-func (s *Session) stateName() string {
+// shown is the state and the cause that are shown.
+func (s *Session) shown() (state string, c Cause) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.String()
+	return s.status()
 }
 
 // enter makes a new session a connecting one; false when it has ended already.

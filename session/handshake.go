@@ -162,8 +162,10 @@ func extractKeys(conn *dtls.Conn, active bool) (egress.Keys, error) {
 
 // failed ends the session with the cause of a failed handshake.
 func (v *viewer) failed(err error) {
-	cause := CauseDTLSFailed
+	cause := v.evidence.failure()
 	switch {
+	case errors.Is(err, errNoProfile):
+		cause = CauseNoProfile
 	case errors.Is(err, errFingerprint):
 		cause = CauseFingerprint
 	case errors.Is(err, context.DeadlineExceeded):

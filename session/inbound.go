@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/interceptor/pkg/twcc"
@@ -23,6 +24,8 @@ const (
 	maxRestarts = 16
 	// trackBuffer is how much of a track may wait to be read, in bytes.
 	trackBuffer = 1 << 20
+	// strayTime is how long a packet that belongs to no track is remembered.
+	strayTime = 5 * time.Second
 	// maxPacket is the longest RTP packet that is taken, in bytes.
 	maxPacket = 2048
 )
@@ -47,6 +50,10 @@ type inbound struct {
 	sinks  map[sinkKey]*sink
 	tracks map[uint32]*IncomingTrack
 	closed bool
+
+	// strays is when the last packet came that belongs to no track, unix
+	// nanoseconds; 0: none did.
+	strays atomic.Int64
 
 	twccMu sync.Mutex // guards twcc
 	twcc   *twcc.Recorder
@@ -179,7 +186,9 @@ func (in *inbound) packet(p []byte, now time.Time) {
 	in.record(h, now)
 	f := in.formats[h.PayloadType&0x7f]
 	switch {
-	case f.section == nil, h.SSRC == 0: // 0: libwebrtc probes the bandwidth with it
+	case h.SSRC == 0: // libwebrtc probes the bandwidth with it
+	case f.section == nil:
+		in.strays.Store(now.UnixNano())
 	case f.rtx:
 		in.repair(f.section, p, n)
 	default:
@@ -224,6 +233,7 @@ func (in *inbound) stream(s *inboundSection, h *rtp.Header) *IncomingTrack {
 	}
 	l := s.layer(h)
 	if l == nil || l.ssrc != 0 && l.ssrc != h.SSRC || l.restarts == maxRestarts {
+		in.strays.Store(time.Now().UnixNano())
 		return nil
 	}
 	l.restarts++
@@ -247,6 +257,9 @@ func (in *inbound) stream(s *inboundSection, h *rtp.Header) *IncomingTrack {
 	l.track = t
 	return t
 }
+
+// astray is when the last packet came that belongs to no track; zero: never.
+func (in *inbound) astray() time.Time { return instant(in.strays.Load()) }
 
 // control takes one decrypted RTCP packet.
 func (in *inbound) control(p []byte, now time.Time) {

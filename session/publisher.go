@@ -218,12 +218,23 @@ func (p *publisher) state(state webrtc.PeerConnectionState) {
 		p.ready()
 	case webrtc.PeerConnectionStateFailed:
 		// ICE has no time limits that could fail, so it was DTLS.
-		p.s.end(p.unless(CauseDTLSFailed))
+		p.s.end(p.unless(p.route.evidence.failure()))
 	case webrtc.PeerConnectionStateClosed:
 		// Of no effect when it was us. Pion may leave out the failure before.
-		p.s.end(p.unless(CausePeerClosed))
+		p.s.end(p.unless(p.farewell()))
 	default:
 	}
+}
+
+// farewell is why a connection was closed: before it was up only a failure does that.
+func (p *publisher) farewell() Cause {
+	p.mu.Lock()
+	up := p.up
+	p.mu.Unlock()
+	if e := &p.route.evidence; !up && (e.alertIn.Load() != 0 || e.alertOut.Load() != 0) {
+		return e.failure()
+	}
+	return CausePeerClosed
 }
 
 // unless is the cause given, unless the certificate was not that of the offer.
@@ -260,7 +271,7 @@ func (p *publisher) track(t *IncomingTrack) bool {
 // flood ends a session that names more SSRCs than pion should keep.
 func (p *publisher) flood() {
 	p.log.Warn("publisher uses too many ssrcs")
-	p.s.end(CauseKicked)
+	p.s.end(CauseTooMany)
 }
 
 // run sends feedback until close.
@@ -333,7 +344,7 @@ func (p *publisher) sweep(now time.Time) {
 	switch {
 	case !up && now.Sub(p.s.created()) > p.connectTimeout:
 		if checked.IsZero() {
-			p.s.end(CauseNoICE)
+			p.s.end(p.route.evidence.unreached())
 		} else {
 			p.s.end(CauseDTLSTimeout)
 		}
@@ -346,6 +357,26 @@ func (p *publisher) sweep(now time.Time) {
 	default:
 		p.route.keepAlive(now)
 	}
+}
+
+// diagnose implements transport.
+func (p *publisher) diagnose(now time.Time) Cause {
+	p.mu.Lock()
+	up := p.up
+	p.mu.Unlock()
+	if up {
+		return ""
+	}
+	return p.route.evidence.waiting(now, p.s.created(), instant(p.route.reached.Load()))
+}
+
+// refine implements transport: media may be missing because what comes is of
+// no track.
+func (p *publisher) refine(c Cause, now time.Time) Cause {
+	if (c == CauseNoRTP || c == CauseNoVideo || c == CauseSilent) && now.Sub(p.in.astray()) < strayTime {
+		return CauseUnknownPackets
+	}
+	return c
 }
 
 // close implements transport.

@@ -185,7 +185,7 @@ func TestPublisherNeverComes(t *testing.T) {
 	p := publish(t, table, publisherOptions{offer: func(sdp string) string {
 		return otherUFrag(sdp) // so that all its checks are wrong
 	}})
-	p.ended(session.CauseNoICE)
+	p.ended(session.CauseICERefused)
 }
 
 func TestPublisherFallsSilent(t *testing.T) {

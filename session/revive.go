@@ -46,6 +46,9 @@ func (v *viewer) record(b []byte) {
 	if v.phase == phaseIdle && !v.active && b[0] == recordHandshake {
 		v.begin() // as server the ClientHello starts it
 	}
+	if v.phase == phaseIdle || v.phase == phaseJoining {
+		v.evidence.received(b, time.Now())
+	}
 	switch v.phase {
 	case phaseJoining:
 		v.push(b)

@@ -25,7 +25,9 @@ const (
 // from that check's sender go to the publishers' side of the socket.
 type route struct {
 	mux         *mux
+	evidence    evidence
 	lastCheck   atomic.Int64 // unix nanoseconds
+	reached     atomic.Int64 // the first one
 	lastHeard   atomic.Int64
 	lastSent    atomic.Int64
 	mu          sync.Mutex // guards what follows; taken before mux.mu
@@ -104,6 +106,7 @@ func instant(nanoseconds int64) time.Time {
 // see writeSide.
 func (r *route) check(res *responder, b []byte, from netip.AddrPort) {
 	m := r.mux
+	r.evidence.checks.Add(1)
 	r.mu.Lock()
 	var g *generation
 	if i := r.find(string(res.local)); i >= 0 {
@@ -135,7 +138,11 @@ func (r *route) check(res *responder, b []byte, from netip.AddrPort) {
 
 // datagram passes on what comes from an address of the publisher.
 func (r *route) datagram(b []byte, from netip.AddrPort) {
-	r.lastHeard.Store(time.Now().UnixNano())
+	now := time.Now()
+	r.lastHeard.Store(now.UnixNano())
+	if isDTLS(b) {
+		r.evidence.received(b, now)
+	}
 	if !r.mux.side.push(b, from) {
 		r.mux.drop(dropQueue)
 	}
@@ -145,6 +152,7 @@ func (r *route) datagram(b []byte, from netip.AddrPort) {
 func (r *route) accept(from netip.AddrPort) {
 	now := time.Now().UnixNano()
 	r.lastCheck.Store(now)
+	r.reached.CompareAndSwap(0, now)
 	r.lastHeard.Store(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -199,6 +207,9 @@ func (m *mux) writeSide(b []byte, to netip.AddrPort) (int, error) {
 	m.mu.RUnlock()
 	if r, ok := o.(*route); ok {
 		r.lastSent.Store(time.Now().UnixNano())
+		if len(b) > 0 && b[0] == recordAlert {
+			r.evidence.sent(b)
+		}
 	}
 	if len(b) >= 2 && b[0] < 4 {
 		m.mu.Lock()

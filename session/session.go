@@ -22,25 +22,6 @@ var (
 	ErrTooMany              = errors.New("session: too many sessions")
 )
 
-// Cause says why a session ended (or stays silent): a closed list.
-type Cause string
-
-// The causes.
-const (
-	CauseDeleted     Cause = "deleted"             // DELETE on the session URL
-	CausePeerClosed  Cause = "closed-by-peer"      // DTLS close_notify
-	CauseNoICE       Cause = "no-ice"              // no connectivity check ever came
-	CauseDTLSTimeout Cause = "dtls-timeout"        // checks came, the handshake did not end
-	CauseDTLSFailed  Cause = "dtls-failed"         // alert, no SRTP profile in common, ...
-	CauseFingerprint Cause = "fingerprint-differs" // the certificate is not the one of the offer
-	CauseConsentLost Cause = "consent-lost"        // nothing was heard for 30 s
-	CauseReplaced    Cause = "replaced"            // another publisher took over
-	CauseRoomEnded   Cause = "room-ended"          // the room was deleted, or nobody publishes
-	CauseKicked      Cause = "kicked"
-	CauseDrained     Cause = "drained" // the node stops
-	CauseInternal    Cause = "internal"
-)
-
 // Role is what a session does.
 type Role string
 
@@ -80,6 +61,9 @@ type PublisherSetup struct {
 	Connected func() error // DTLS is up; an error ends the session
 	Track     func(*IncomingTrack)
 	Closed    func(Cause)
+	// Diagnose says what is wrong with the media of a connected session, "" for
+	// nothing. Unlike the others it may run beside them. nil: nobody knows.
+	Diagnose func(now time.Time) Cause
 }
 
 // ViewerSetup is what whep wants to know of a viewer's session, as
@@ -90,6 +74,7 @@ type ViewerSetup struct {
 	Prefer    []webrtc.RTPCodecCapability // codecs on air
 	Connected func(v *egress.Viewer, sections []ViewerSection)
 	Closed    func(Cause)
+	Diagnose  func(now time.Time) Cause // as PublisherSetup's
 }
 
 // Info is a snapshot of a session.
@@ -98,7 +83,7 @@ type Info struct {
 	Role    Role
 	Labels  Labels
 	State   string // "connecting", "live", "silent" or "ended"
-	Cause   Cause
+	Cause   Cause  // why it ended, or what is wrong with it now; "" when all is well
 	Since   time.Time
 	Viewer  *egress.ViewerStats // viewers only
 	RTT     time.Duration

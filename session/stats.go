@@ -13,6 +13,7 @@ type handshakeCounters struct{ started, done, failed atomic.Uint64 }
 // Stats are the counters of a Table since it was made, and its gauges.
 type Stats struct {
 	Sessions   map[Role]map[string]int   // living, by state
+	Troubled   map[Role]map[Cause]int    // living, by what is wrong with them
 	Ended      map[Role]map[Cause]uint64 // by cause
 	Handshakes HandshakeStats
 	Checks     map[string]uint64 // viewers' connectivity checks, by verdict
@@ -31,6 +32,7 @@ func (t *Table) Stats() Stats {
 	st := Stats{
 		Egress:   t.plane.Stats(),
 		Sessions: map[Role]map[string]int{RolePublisher: {}, RoleViewer: {}},
+		Troubled: map[Role]map[Cause]int{RolePublisher: {}, RoleViewer: {}},
 		Ended:    map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 		Handshakes: HandshakeStats{
 			Started: t.handshakes.started.Load(), Done: t.handshakes.done.Load(),
@@ -53,7 +55,11 @@ func (t *Table) Stats() Stats {
 		st.Drops[name] = t.mux.count.drops[d].Load()
 	}
 	for _, s := range t.List() {
-		st.Sessions[s.role][s.stateName()]++
+		state, cause := s.shown()
+		st.Sessions[s.role][state]++
+		if cause != "" && state != stateEnded.String() {
+			st.Troubled[s.role][cause]++
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

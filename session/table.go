@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sluicemedia/sluice/egress"
 )
 
@@ -51,12 +53,13 @@ type Table struct {
 	handshakes handshakeCounters
 	wg         sync.WaitGroup
 	quit       chan struct{}
+	news       *rate.Limiter // of the log
 
 	mu       sync.Mutex // guards what follows; no other lock is taken under it but Session.mu
 	closing  bool
 	sessions map[string]*Session
 	leaving  map[string]*Session // ended, not finished yet
-	ended    map[string]time.Time
+	ended    map[string]departed
 	causes   map[Role]map[Cause]uint64
 }
 
@@ -85,7 +88,8 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		quit:           make(chan struct{}),
 		sessions:       make(map[string]*Session),
 		leaving:        make(map[string]*Session),
-		ended:          make(map[string]time.Time),
+		ended:          make(map[string]departed),
+		news:           rate.NewLimiter(newsRate, newsBurst),
 		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 	}
 	if t.candidates, err = candidates(t.MediaAddr(), cfg.Advertise); err != nil {
@@ -120,7 +124,7 @@ func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) 
 		o = o.WithoutSimulcast()
 	}
 	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed, o)
-	s.from = setup.Remote
+	s.from, s.diagnose = setup.Remote, setup.Diagnose
 	tr, answer, err := t.ingest.open(s, o, setup)
 	if err != nil {
 		return nil, err
@@ -132,6 +136,7 @@ func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) 
 // Closed may be called before OpenViewer has returned.
 func (t *Table) OpenViewer(o *Offer, setup ViewerSetup) (*Session, error) {
 	s := t.newSession(setup.ID, RoleViewer, setup.Labels, setup.Closed, o)
+	s.diagnose = setup.Diagnose
 	local := newCredentials()
 	config := AnswerConfig{
 		SessionID: newSDPSession(), UFrag: local.ufrag, Pwd: local.pwd, Fingerprint: t.fingerprint,
@@ -188,7 +193,7 @@ func (t *Table) remove(s *Session, c Cause, then func()) bool {
 		return false
 	}
 	delete(t.sessions, s.id)
-	t.ended[s.id] = time.Now()
+	t.ended[s.id] = s.departed(c)
 	t.causes[s.role][c]++
 	t.leaving[s.id] = s
 	t.wg.Go(then)
@@ -224,8 +229,8 @@ func (t *Table) departing(id string) *Session {
 func (t *Table) Ended(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, ok := t.ended[id]
-	return ok && time.Since(at) < remember
+	e, ok := t.ended[id]
+	return ok && time.Since(e.at) < remember
 }
 
 // List returns all living sessions.
@@ -270,6 +275,7 @@ func (t *Table) sweep() {
 		case now := <-tick.C:
 			for _, s := range t.List() {
 				s.transport.sweep(now)
+				s.look(now)
 			}
 			t.forget(now)
 		}
@@ -281,13 +287,13 @@ func (t *Table) forget(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := len(t.ended)
-	for id, at := range t.ended {
-		if now.Sub(at) >= remember {
+	for id, e := range t.ended {
+		if now.Sub(e.at) >= remember {
 			delete(t.ended, id)
 		}
 	}
 	if before > 0 && len(t.ended) == 0 {
-		t.ended = make(map[string]time.Time) // maps never shrink by themselves
+		t.ended = make(map[string]departed) // maps never shrink by themselves
 	}
 }
 

@@ -25,6 +25,10 @@ type transport interface {
 	// sweep is called about once a second. The transport ends its session when
 	// it did not connect in time or when nothing was heard for too long.
 	sweep(now time.Time)
+	// diagnose names what is wrong with the way to the peer, "" for nothing.
+	diagnose(now time.Time) Cause
+	// refine may know better what the media suffers from, from what came beside it.
+	refine(c Cause, now time.Time) Cause
 	// close says close_notify and frees everything; it is called once, may block
 	// for a few hundred milliseconds, and nothing of the transport runs after it.
 	close()

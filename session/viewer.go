@@ -53,9 +53,10 @@ type viewer struct {
 	active       bool          // we are the DTLS client
 	egress       *egress.Viewer
 
-	checked atomic.Int64 // unix nanoseconds of the first accepted check, 0: none
-	heard   atomic.Int64 // unix nanoseconds of the last sign of life with a key behind it
-	proven  atomic.Bool  // authenticated SRTCP came: the viewer holds the keys
+	checked  atomic.Int64 // unix nanoseconds of the first accepted check, 0: none
+	evidence evidence
+	heard    atomic.Int64 // unix nanoseconds of the last sign of life with a key behind it
+	proven   atomic.Bool  // authenticated SRTCP came: the viewer holds the keys
 
 	// reviving is held while a connection is revived from state; see revive.
 	reviving sync.Mutex
@@ -108,6 +109,7 @@ func (v *viewer) check(r *responder, _ []byte, from netip.AddrPort) {
 		v.t.mux.drop(dropUnknownUfrag)
 		return
 	}
+	v.evidence.checks.Add(1)
 	verdict, reply := r.judge(g, from)
 	v.t.mux.count.checks[verdict].Add(1)
 	if verdict == checkAccepted || verdict == checkNominated {
@@ -180,6 +182,7 @@ func (v *viewer) write(b []byte, _ netip.AddrPort) (int, error) {
 	v.mu.Lock()
 	to := v.pair
 	v.mu.Unlock()
+	v.evidence.sent(b)
 	return v.t.mux.conn.WriteToUDPAddrPort(b, to)
 }
 
@@ -214,7 +217,7 @@ func (v *viewer) sweep(now time.Time) {
 		first := v.checked.Load()
 		switch {
 		case first == 0 && now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout:
-			v.s.end(CauseNoICE)
+			v.s.end(v.evidence.unreached())
 		case first != 0 && (now.Sub(instant(first)) > v.t.handshakeLimit || now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout):
 			v.s.end(CauseDTLSTimeout)
 		}
@@ -249,6 +252,20 @@ func (v *viewer) keepAlive(now time.Time) {
 		v.t.mux.indicate(to)
 	}
 }
+
+// diagnose implements transport.
+func (v *viewer) diagnose(now time.Time) Cause {
+	v.mu.Lock()
+	p := v.phase
+	v.mu.Unlock()
+	if p != phaseIdle && p != phaseJoining {
+		return ""
+	}
+	return v.evidence.waiting(now, v.s.created(), instant(v.checked.Load()))
+}
+
+// refine implements transport.
+func (v *viewer) refine(c Cause, _ time.Time) Cause { return c }
 
 // close stops sending, says close_notify and forgets the viewer.
 func (v *viewer) close() {

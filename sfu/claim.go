@@ -17,6 +17,7 @@ const maxRunning = 16
 type ClaimConfig struct {
 	Session  string // session id, for lists and logs
 	Identity string // "" without authentication
+	Video    bool   // the offer announced video, so it is missed when none comes
 	// Ended is called, on a goroutine of its own, when the claim ended without
 	// Close, and says why.
 	Ended func(EndReason)
@@ -54,6 +55,7 @@ type Claim struct {
 
 	state     atomic.Int32             // a claimState; changed under the room's lock
 	lastMedia atomic.Int64             // nanoseconds since Rooms.epoch, and one; 0: never
+	connected atomic.Int64             // when Start was first called, unix nanoseconds; 0: not yet
 	running   atomic.Pointer[[]*Track] // those being read; replaced under the room's lock
 	keyed     atomic.Bool              // a keyframe came that somebody waits for
 	layered   atomic.Bool              // there are layers to be watched
@@ -123,6 +125,7 @@ func (c *Claim) Start() error {
 	r.mu.Lock()
 	defer r.leave()
 	now := time.Now()
+	c.connected.CompareAndSwap(0, now.UnixNano())
 	switch {
 	case c.is(claimEnded):
 		return ErrClosed

@@ -110,6 +110,15 @@ func (r *receiver) habits() (obedient, known bool) {
 	return r.requests.obedient(), r.requests.known() || !r.pli && !r.fir
 }
 
+// asked tells since when a keyframe request has gone without answer (zero: none
+// has), and whether it is any use to send one: the last was answered, or none
+// is understood.
+func (r *receiver) asked() (since time.Time, obeys, understands bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests.asked, r.requests.obeys, r.pli || r.fir
+}
+
 // due returns the feedback to send now, one datagram each. Nothing goes before
 // a NACK in its datagram: ffmpeg reads the first RTCP packet only. Disobeyed: a
 // keyframe request was not answered in time. Next is when to look again, the

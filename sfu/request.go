@@ -11,6 +11,8 @@ const (
 	// one may be chance.
 	answerTime    = 500 * time.Millisecond
 	answersNeeded = 2
+	// slowAnswer is how long a publisher that obeys at all may take.
+	slowAnswer = 3 * time.Second
 )
 
 // requests merges and throttles keyframe requests to a publisher, and learns
@@ -21,7 +23,9 @@ type requests struct {
 	last    time.Time
 	open    bool // last was not answered yet
 	total   uint64
-	answers int // in a row
+	answers int       // in a row
+	asked   time.Time // the first request since the last keyframe; zero: none
+	obeys   bool      // the last series of requests was answered soon
 }
 
 // want notes that a viewer needs a keyframe.
@@ -38,6 +42,9 @@ func (r *requests) arrived(now time.Time) {
 		r.answers++
 	}
 	r.open = false
+	if !r.asked.IsZero() {
+		r.obeys, r.asked = now.Sub(r.asked) < slowAnswer, time.Time{}
+	}
 }
 
 // due tells whether to send a request now, which it takes for sent, and whether
@@ -55,6 +62,9 @@ func (r *requests) due(now time.Time) (send, disobeyed bool) {
 		return false, disobeyed
 	}
 	r.last, r.open = now, true
+	if r.asked.IsZero() {
+		r.asked = now
+	}
 	r.tries++
 	r.total++
 	return true, disobeyed

@@ -88,6 +88,9 @@ type Track struct {
 	held     []byte // the packet of a suspended sequence number
 	inserted renumbering
 	params   parameterSets
+	order    reordering
+
+	evidence evidence
 
 	mu      sync.Mutex // guards the fields below; held over a fan-out
 	newest  uint64     // highest Seq forwarded
@@ -114,6 +117,7 @@ func newTrack(c *Claim, cfg TrackConfig, src Source) (*Track, error) {
 	t.sequence.reach = uint16(len(t.ring))
 	t.params.codec = t.codec
 	t.params.fromSDP(cfg.Codec)
+	t.parameters(t.params.sps)
 	for id, k := range cfg.Extensions {
 		switch k {
 		case egress.ExtensionAudioLevel, egress.ExtensionOrientation, egress.ExtensionAbsCaptureTime,
@@ -291,6 +295,7 @@ func (t *Track) mark(p *egress.Packet, wire uint64) (params *egress.Packet) {
 	}
 	t.params.see(&nals, p.Timestamp)
 	t.measure(&nals, p.Payload, starts)
+	t.examine(p, &nals, starts)
 	switch {
 	case !starts:
 		return nil

@@ -92,6 +92,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*sessi
 	setup.Connected = func(v *egress.Viewer, sections []session.ViewerSection) {
 		sub.Start(sink("audio", v, sections), sink("video", v, sections))
 	}
+	setup.Diagnose = func(now time.Time) session.Cause { return session.Cause(sub.Diagnose(now)) }
 	setup.Closed = func(session.Cause) { leave() }
 	if s, err = e.Sessions.OpenViewer(offer, setup); err != nil {
 		s = nil

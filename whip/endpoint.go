@@ -6,8 +6,11 @@
 package whip
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -75,6 +78,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 	claim, err := e.Rooms.Publish(setup.Labels.Room, setup.Labels.Publication, sfu.ClaimConfig{
 		Session:  session.PublicID(setup.ID),
 		Identity: setup.Labels.Identity,
+		Video:    slices.ContainsFunc(offer.Sections, func(s session.Section) bool { return s.Kind == "video" }),
 		Ended: func(why sfu.EndReason) {
 			switch why {
 			case sfu.EndReplaced:
@@ -87,7 +91,17 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 	if err != nil {
 		return nil, err
 	}
-	setup.Connected = claim.Start
+	setup.Connected = func() error {
+		err := claim.Start()
+		switch {
+		case errors.Is(err, sfu.ErrPublicationBusy):
+			end(session.CauseBusy)
+		case errors.Is(err, sfu.ErrClosed):
+			return nil // Ended says why
+		}
+		return err
+	}
+	setup.Diagnose = func(now time.Time) session.Cause { return session.Cause(claim.Diagnose(now)) }
 	setup.Track = func(in *session.IncomingTrack) {
 		track, err := claim.AddTrack(sfu.TrackConfig{
 			Kind:       in.Kind,
