@@ -72,6 +72,7 @@ func (t *Track) parameters(sps []byte) {
 	}
 	t.evidence.sps = sps
 	t.order.parameters(sps)
+	t.carry(sps)
 	t.evidence.exceeds.Store(t.order.known && t.order.sps.exceeds(announcedH264(t.cfg.Codec.SDPFmtpLine)))
 }
 

@@ -115,7 +115,7 @@ func (s *Subscription) Codecs() []webrtc.RTPCodecCapability {
 	if p := s.room.publications[s.target()]; p != nil {
 		for k := range kinds {
 			if t := p.current.choose(k, Selection{}, nil); t != nil {
-				codecs = append(codecs, t.cfg.Codec)
+				codecs = append(codecs, t.carried())
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	if t == nil {
 		return
 	}
-	f, ok := s.format(t.cfg.Codec)
+	f, ok := s.format(t.carried())
 	switch {
 	case !ok:
 		rs.unplayable.Add(1)

@@ -73,9 +73,10 @@ type Track struct {
 	recv *receiver
 	time *trackTiming
 
-	heard   atomic.Int64  // when the last media came: nanoseconds since Rooms.epoch
-	size    atomic.Uint64 // of the picture, width in the upper half; 0: not known
-	awaited atomic.Bool   // a subscription waits for a keyframe to change over
+	heard   atomic.Int64                              // when the last media came: nanoseconds since Rooms.epoch
+	size    atomic.Uint64                             // of the picture, width in the upper half; 0: not known
+	sent    atomic.Pointer[webrtc.RTPCodecCapability] // see carried
+	awaited atomic.Bool                               // a subscription waits for a keyframe to change over
 
 	// Guarded by the room's lock.
 	silent   bool   // a layer from which nothing comes
