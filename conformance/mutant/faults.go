@@ -1,6 +1,3 @@
-// Package mutant is a faulty WHIP and WHEP server: a proxy before a right one
-// that breaks one rule at a time. It is what the checks of package conformance
-// are tried on.
 package mutant
 
 // Fault is one way to be wrong.
@@ -142,6 +139,11 @@ var Faults = []Fault{
 	{"consent-unanswered", "WHIP-RTP-08", "own", "checks are answered for five seconds only"},
 	{"unknown-attribute", "WHIP-ICE-04", "own", "an unknown attribute that must be understood is not"},
 	{"foreign-ufrag", "WHIP-ICE-07", "own", "a check for somebody else is answered"},
+	{"lite-checks", "WHIP-ICE-03", "own", "a lite server sends checks"},
+	{"integrity-ignored", "WHIP-RTP-05", "own", "a check with a wrong MESSAGE-INTEGRITY is answered"},
+	{"nomination-ignored", "WHIP-RTP-06", "own", "a first check with USE-CANDIDATE is dropped"},
+	{"answers-after-delete", "WHIP-DEL-10", "own", "checks are answered when the session has ended"},
+	{"role-conflict-unseen", "WHIP-ICE-02", "own", "a client that claims to be controlled is served"},
 	// WHEP.
 	{"whep-get-405", "WHEP-HTTP-01", "MediaMTX, broadcast-box", "GET on the endpoint is refused"},
 	{"whep-head-type", "WHEP-HTTP-03", "MediaMTX", "HEAD does not name application/sdp"},

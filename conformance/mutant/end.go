@@ -1,0 +1,61 @@
+package mutant
+
+import (
+	"net/http"
+	"strings"
+)
+
+// deleting tells whether the request is a DELETE of a session or of what might
+// be one, other than a viewer's.
+func (x *exchange) deleting() bool {
+	return x.place == resource && x.request.Method == http.MethodDelete && x.protocol != "WHEP"
+}
+
+func endFaults() map[string]behaviour {
+	return map[string]behaviour{
+		"delete-204": {after: func(x *exchange) {
+			if x.deleting() && x.status == http.StatusOK {
+				x.succeed(http.StatusNoContent)
+			}
+		}},
+		"delete-if-match": {before: func(x *exchange) {
+			match := x.request.Header.Get("If-Match")
+			if x.deleting() && x.session != nil && match != "" && match != "*" && match != x.session.know().shown {
+				x.method = http.MethodGet // the session stays
+				x.changed = true
+			}
+		}, after: func(x *exchange) {
+			if x.changed {
+				x.fail(http.StatusPreconditionFailed, "precondition-failed")
+			}
+		}},
+		"delete-twice-400": {before: func(x *exchange) {
+			x.changed = x.deleting() && x.session != nil && x.session.know().ended
+		}, after: func(x *exchange) {
+			if x.changed {
+				x.fail(http.StatusBadRequest, "session-not-found")
+			}
+		}},
+		"delete-unknown-200": {after: func(x *exchange) {
+			if x.deleting() && x.status == http.StatusNotFound {
+				x.succeed(http.StatusOK)
+			}
+		}},
+		"delete-malformed-400": {after: func(x *exchange) {
+			if x.deleting() && x.status == http.StatusNotFound && !strings.Contains(x.url.Path, ".") {
+				x.fail(http.StatusBadRequest, "session-not-found")
+			}
+		}},
+		"delete-in-vain": {before: func(x *exchange) {
+			if x.deleting() && x.session != nil {
+				x.method = http.MethodGet
+			}
+		}},
+		"close-unheard": {swallow: func(d *datagram) bool {
+			return d.up && d.kind == dtlsRecord && d.of("WHIP") && closes(d.data)
+		}},
+		"no-close-notify": {swallow: func(d *datagram) bool {
+			return !d.up && d.kind == dtlsRecord && d.of("WHIP") && closes(d.data)
+		}},
+	}
+}

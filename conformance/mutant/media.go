@@ -1,0 +1,74 @@
+package mutant
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pion/stun/v4"
+)
+
+// check tells whether the datagram is a check that comes to a session of WHIP.
+func (d *datagram) check() bool { return d.up && d.kind == stunRequest && d.of("WHIP") }
+
+func mediaFaults() map[string]behaviour {
+	return map[string]behaviour{
+		// As DTLS client the server sees in the ServerHello what the client has.
+		"cm-refused": {swallow: func(d *datagram) bool {
+			return d.up && d.kind == dtlsRecord && d.of("WHIP") && slices.Equal(srtpProfiles(d.data), []uint16{profileCM80})
+		}},
+		"checks-unanswered": behaviour{swallow: func(d *datagram) bool {
+			return d.check() && !slices.Contains(d.session().know().addresses, d.leg.client)
+		}}.excused("their clients name no candidate", connecting()...),
+		"consent-unanswered": {swallow: func(d *datagram) bool {
+			return d.check() && time.Since(d.session().firstCheck()) > 5*time.Second
+		}},
+		"unknown-attribute": {swallow: func(d *datagram) bool {
+			unknown := d.check() && d.has(stun.AttrType(0x7fff))
+			if unknown {
+				d.forge(d.session().know().pwd)
+			}
+			return unknown
+		}},
+		"lite-checks": behaviour{swallow: func(d *datagram) bool {
+			if d.check() {
+				d.leg.check(d.session().know())
+			}
+			return false
+		}}.excused("it says that it is lite", "WHIP-ANS-08"),
+		"integrity-ignored": {swallow: func(d *datagram) bool {
+			if !d.check() || d.genuine(d.session().know().pwd) || !d.has(stun.AttrMessageIntegrity) {
+				return false
+			}
+			d.forge(d.session().know().pwd)
+			return true
+		}},
+		"nomination-ignored": behaviour{swallow: func(d *datagram) bool {
+			if !d.check() || !d.has(stun.AttrUseCandidate) {
+				d.leg.plain.Store(d.leg.plain.Load() || d.check())
+				return false
+			}
+			return !d.leg.plain.Load()
+		}}.excused("their clients nominate at once", connecting()...),
+		"answers-after-delete": {swallow: func(d *datagram) bool {
+			ended := d.check() && d.session().know().ended
+			if ended {
+				d.forge(d.session().know().pwd)
+			}
+			return ended
+		}},
+		"role-conflict-unseen": {swallow: func(d *datagram) bool {
+			conflict := d.check() && d.has(stun.AttrICEControlled)
+			if conflict {
+				d.forge(d.session().know().pwd)
+			}
+			return conflict
+		}},
+		"foreign-ufrag": {swallow: func(d *datagram) bool {
+			foreign := d.up && d.kind == stunRequest && d.leg.relay.find(d.ufrag()) == nil
+			if foreign {
+				d.forge("")
+			}
+			return foreign
+		}},
+	}
+}

@@ -1,0 +1,101 @@
+package mutant
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// denied is a fault of what is said to those without a token.
+func denied(f func(*exchange)) behaviour {
+	return behaviour{needs: NeedsTokens, after: func(x *exchange) {
+		if x.status == http.StatusUnauthorized && x.protocol == "WHIP" {
+			f(x)
+		}
+	}}
+}
+
+// erring is a fault of the problems of WHIP.
+func erring(f func(*exchange)) behaviour {
+	return behaviour{after: func(x *exchange) {
+		if x.protocol != "WHEP" && x.status >= 400 && x.request.Method != http.MethodHead {
+			f(x)
+		}
+	}}
+}
+
+var (
+	problemStatus = regexp.MustCompile(`"status":\d+`)
+	problemType   = regexp.MustCompile(`"type":"[^"]*"`)
+)
+
+func problemFaults() map[string]behaviour {
+	return map[string]behaviour{
+		"auth-400":   denied(func(x *exchange) { x.fail(http.StatusBadRequest, "unauthorized") }),
+		"auth-403":   denied(func(x *exchange) { x.fail(http.StatusForbidden, "unauthorized") }),
+		"auth-basic": denied(func(x *exchange) { x.reply.Set("WWW-Authenticate", `Basic realm="whip"`) }),
+		"auth-scheme-case": {needs: NeedsTokens, before: func(x *exchange) {
+			if a := x.request.Header.Get("Authorization"); x.protocol == "WHIP" && !strings.HasPrefix(a, "Bearer ") {
+				x.header.Del("Authorization")
+			}
+		}},
+		"wrong-token-deletes": {needs: NeedsTokens, before: func(x *exchange) {
+			if x.deleting() {
+				x.header.Del("Authorization") // the URL alone is enough for the backend
+			}
+		}},
+		"text-errors": erring(func(x *exchange) {
+			x.text = []byte(x.problem()["title"] + "\n")
+			x.reply.Set("Content-Type", "text/plain; charset=utf-8")
+		}),
+		"problem-status": erring(func(x *exchange) {
+			x.text = problemStatus.ReplaceAll(x.text, fmt.Appendf(nil, `"status":%d`, http.StatusTeapot))
+		}),
+		"one-problem": erring(func(x *exchange) {
+			x.text = problemType.ReplaceAll(x.text, []byte(`"type":"/problems/error"`))
+		}),
+		"rid-renamed": answering(func(d *description) {
+			rid, _, _ := strings.Cut(d.first("a=rid:"), " ")
+			renameLayer(d, rid, "renamed")
+		}),
+		"layers-dropped": answering(func(d *description) {
+			rid, _, _ := strings.Cut(d.first("a=rid:"), " ")
+			renameLayer(d, rid, "")
+		}),
+		"busy-400": {needs: NeedsReject, after: func(x *exchange) {
+			if x.at(endpoint, http.MethodPost) && x.status == http.StatusConflict {
+				x.fail(http.StatusBadRequest, "publication-busy")
+			}
+		}},
+	}
+}
+
+// renameLayer gives a layer of a simulcast answer another name; "" drops it.
+func renameLayer(d *description, rid, name string) {
+	if rid == "" {
+		return
+	}
+	d.edit(func(line string) string {
+		if rest, ok := strings.CutPrefix(line, "a=rid:"+rid+" "); ok {
+			if name == "" {
+				return ""
+			}
+			return "a=rid:" + name + " " + rest
+		}
+		v, ok := strings.CutPrefix(line, "a=simulcast:recv ")
+		if !ok {
+			return line
+		}
+		var list []string
+		for layer := range strings.SplitSeq(v, ";") {
+			switch {
+			case layer != rid:
+				list = append(list, layer)
+			case name != "":
+				list = append(list, name)
+			}
+		}
+		return "a=simulcast:recv " + strings.Join(list, ";")
+	})
+}
