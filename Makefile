@@ -17,6 +17,7 @@ PKG ?= ./...
 # End-to-end tests measure frame rates of browsers: one after the other, without
 # the race detector, and never from the cache.
 E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
+E2E_MUTANTS := -tags=e2e -count=1 -timeout=20m -run=^TestE2E ./conformance/mutant
 E2E_WEB := -tags=e2e -count=1 -timeout=10m ./web
 
 .PHONY: testsum build test test-long test-unit e2e deps vet lint fuzz-short bench cover
@@ -25,16 +26,16 @@ build: ## the binary
 	CGO_ENABLED=0 go build -trimpath -o sluice .
 
 test: deps vet lint testsum ## everything; the last line is the sum of all tests
-	testsum -figures=^TestE2E -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E)'
+	testsum -figures=^TestE2E -fuzz=$(FUZZTIME) -- '-race -timeout=10m ./...' '$(E2E_WEB)' '$(E2E_MUTANTS)' '$(E2E)'
 
 test-long: deps vet lint testsum ## the same with full counts and durations
-	SLUICE_LONG=1 testsum -figures=^TestE2E -fuzz=60s '-fuzz-for=$(FUZZ_LONG)' -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,90m,$(E2E))'
+	SLUICE_LONG=1 testsum -figures=^TestE2E -fuzz=60s '-fuzz-for=$(FUZZ_LONG)' -- '-race -timeout=60m ./...' '$(E2E_WEB)' '$(subst 20m,60m,$(E2E_MUTANTS))' '$(subst 20m,90m,$(E2E))'
 
 test-unit: testsum ## the packages' own tests, quick
 	testsum -- '$(PKG)'
 
 e2e: deps testsum ## real clients and network namespaces only (RUN=regexp picks)
-	testsum -figures=^TestE2E -- $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E)')
+	testsum -figures=^TestE2E -- $(if $(RUN),'$(subst ^TestE2E,$(RUN),$(E2E))','$(E2E_WEB)' '$(E2E_MUTANTS)' '$(E2E)')
 
 testsum: # not by go run, which adds a line of its own when a test fails
 	go build -o $(SLUICE_TOOLS)/bin/testsum ./scripts/testsum
