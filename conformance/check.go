@@ -80,6 +80,10 @@ func whipChecks() []Check {
 		whipCORSChecks(),
 		whipLoadChecks(),
 		whipProblemChecks(),
+		whipAuthChecks(),
+		whipLinkChecks(),
+		whipSimulcastChecks(),
+		whipConcurrentChecks(),
 		whipMediaChecks(),
 	)
 }

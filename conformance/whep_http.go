@@ -81,8 +81,8 @@ func whepHTTPChecks() []Check {
 
 func whepGet(t *T) {
 	s := t.watch(PlayOffer())
-	t.wantEmptySuccess(http.MethodGet, t.Room.WHEP)
-	t.wantEmptySuccess(http.MethodGet, s.URL)
+	t.wantEmptySuccess(t.Room.WHEP)
+	t.wantEmptySuccess(s.URL)
 	t.WantIntact(s)
 }
 

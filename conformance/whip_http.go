@@ -17,10 +17,10 @@ func whipHTTPChecks() []Check {
 	row := rows("WHIP-HTTP")
 	return []Check{
 		row(1, "RFC 9725 4.1", Must, "GET on the endpoint is a success without content",
-			func(t *T) { t.wantEmptySuccess(http.MethodGet, t.Room.WHIP) }),
+			func(t *T) { t.wantEmptySuccess(t.Room.WHIP) }),
 		row(2, "RFC 9725 4.1", Must, "GET on a living session is a success without content", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
-			t.wantEmptySuccess(http.MethodGet, s.URL)
+			t.wantEmptySuccess(s.URL)
 			t.WantIntact(s)
 		}),
 		row(3, "RFC 9110 9.3.2", Must, "HEAD answers as GET does, without content", func(t *T) {
@@ -50,9 +50,9 @@ func rows(group string) func(n int, section string, level Level, what string, ru
 	}
 }
 
-// wantEmptySuccess wants 2xx and no content.
-func (t *T) wantEmptySuccess(method, url string) {
-	r := t.Do(Request{Method: method, URL: url})
+// wantEmptySuccess wants 2xx and no content to GET.
+func (t *T) wantEmptySuccess(at string) {
+	r := t.Do(Request{Method: http.MethodGet, URL: at})
 	t.Want(r, "2xx", Success)
 	if r.Body != "" {
 		t.Errorf("expected no content, got %d bytes", len(r.Body))

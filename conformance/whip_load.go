@@ -20,6 +20,12 @@ func whipLoadChecks() []Check {
 		row(4, "RFC 9110 15.4.4", Choice, "nothing is redirected with 303", func(t *T) {
 			t.noRedirect(http.StatusSeeOther)
 		}),
+		row(7, "RFC 9725 4.5", Client, "a session is reached without redirects", func(t *T) {
+			s := t.Open(t.Room.WHIP, PublishOffer())
+			for _, r := range []*Response{t.Patch(s, TrickleOf(s.Offer), or(s.ETag, "*")), t.Delete(s)} {
+				t.Want(r, "no redirect", func(status int) bool { return status < 300 || status >= 400 })
+			}
+		}),
 		last(row(9, "RFC 9725 4.5", May, "a server that is full says 503", func(t *T) {
 			r := t.fill()
 			if r == nil {
