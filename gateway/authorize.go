@@ -72,8 +72,18 @@ func (g *Gateway) identify(r *http.Request) (auth.Grants, error) {
 // holds it needs no token (several encoders send none on DELETE), but a wrong
 // one is refused, and so is one for other rooms.
 func (g *Gateway) authorizeSession(r *http.Request, id string) error {
+	return g.guardSession(r, id, g.cfg.SessionRequireAuth)
+}
+
+// authorizeStream guards an event stream. No setting asks for a token here: a
+// browser's EventSource cannot send one, and the stream has a secret of its own.
+func (g *Gateway) authorizeStream(r *http.Request, id string) error {
+	return g.guardSession(r, id, false)
+}
+
+func (g *Gateway) guardSession(r *http.Request, id string, required bool) error {
 	grants, present, err := g.bearer(r)
-	if err == nil && !present && g.cfg.SessionRequireAuth {
+	if err == nil && !present && required {
 		err = &problemError{name: "unauthorized"}
 	}
 	if err != nil || !present {

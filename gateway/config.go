@@ -33,9 +33,11 @@ type Config struct {
 	AuthAllowBare      bool `name:"auth-allow-bare" default:"false" help:"Take an Authorization header of one word, without the scheme Bearer, as a token: some players send it so."`
 	AuthAllowQuery     bool `name:"auth-allow-query" default:"false" help:"Take a token from ?token= of WHIP and WHEP URLs, for clients that cannot send headers. The node logs no URLs, but proxies and browsers do."`
 
-	ICEServersFile string        `name:"ice-servers-file" placeholder:"FILE" reload:"yes" help:"STUN and TURN servers for clients, a line each: URI, URI username credential, or URI secret=TEXT for credentials made of a secret shared with the TURN server. They stand in Link headers. Read again when the file changes."`
-	PatchLenient   bool          `name:"patch-lenient" default:"false" help:"Take candidates in a PATCH without If-Match when it names the present ICE credentials: web clients older than RFC 9725 send none."`
-	ConsentTimeout time.Duration `name:"consent-timeout" default:"30s" placeholder:"DURATION" help:"Silence after which a session ends: no connectivity check, no media, no report."`
+	ICEServersFile   string        `name:"ice-servers-file" placeholder:"FILE" reload:"yes" help:"STUN and TURN servers for clients, a line each: URI, URI username credential, or URI secret=TEXT for credentials made of a secret shared with the TURN server. They stand in Link headers. Read again when the file changes."`
+	PatchLenient     bool          `name:"patch-lenient" default:"false" help:"Take candidates in a PATCH without If-Match when it names the present ICE credentials: web clients older than RFC 9725 send none."`
+	WHEPCounterOffer bool          `name:"whep-counter-offer" default:"false" help:"Answer a viewer's offer that cannot be served with 406 and an offer of the node's own, also when the viewer did not ask for it by Prefer: whep-counter-offer. Many players take a 406 for a refusal."`
+	WHEPServerOffer  bool          `name:"whep-legacy-server-offer" default:"false" help:"Answer an empty WHEP POST with an offer, as the first drafts of WHEP had it, for players of that time."`
+	ConsentTimeout   time.Duration `name:"consent-timeout" default:"30s" placeholder:"DURATION" help:"Silence after which a session ends: no connectivity check, no media, no report."`
 
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
 	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`

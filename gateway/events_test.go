@@ -146,18 +146,6 @@ func (s *sse) ends(t *testing.T) {
 	}
 }
 
-// codec is one that the test's clients know.
-func codec(t *testing.T, name string) gatewaytest.Codec {
-	t.Helper()
-	for _, c := range gatewaytest.Codecs() {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no codec %s", name)
-	return gatewaytest.Codec{}
-}
-
 // links are the Links of a response by relation.
 func links(t *testing.T, h http.Header) map[string]string {
 	t.Helper()
@@ -231,7 +219,7 @@ func TestEvents(t *testing.T) {
 			if e := all.next(t); e.kind != "viewercount" || e.data != `{"viewercount":1}` {
 				t.Errorf("got %+v, want one viewer and no word that nobody is on air", e)
 			}
-			publisher := gatewaytest.Publish(t, n.URL(), "demo", 30, codec(t, "VP8"))
+			publisher := gatewaytest.Publish(t, n.URL(), "demo", 30, codecNamed(t, "VP8"))
 			for _, s := range []*sse{chosen, all} {
 				if e := s.want(t, whep.EventActive); e.data != "{}" || e.id == "" {
 					t.Errorf("got %+v", e)

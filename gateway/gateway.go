@@ -100,7 +100,9 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	rooms.MaxRooms, rooms.MaxPublications, rooms.MaxViewers = cfg.MaxRooms, cfg.MaxPublications, cfg.MaxViewers
 	g.rooms = sfu.NewRooms(rooms, log)
 	g.whip = whip.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
-	g.whep = whep.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
+	g.whep = whep.Endpoint{
+		Rooms: g.rooms, Sessions: g.sessions, CounterOffer: cfg.WHEPCounterOffer, ServerOffer: cfg.WHEPServerOffer,
+	}
 	if host, _, _ := splitAddress(cfg.HTTP); !cfg.hasTLS() && !isLoopback(host) {
 		log.Warn("plain HTTP can be read and changed on its way: set --tls-cert and --tls-key, or put a TLS proxy before it; browsers publish over HTTPS only")
 	}

@@ -107,7 +107,7 @@ func (g *Gateway) getEvents(w http.ResponseWriter, r *http.Request, p httprouter
 
 func (g *Gateway) getEventStream(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	id := p.ByName("session")
-	if err := g.authorizeSession(r, id); err != nil {
+	if err := g.authorizeStream(r, id); err != nil {
 		return err
 	}
 	return g.whep.GetStream(w, r, id, p.ByName("stream"))

@@ -45,9 +45,9 @@ var problems = []problem{
 	{"precondition-missing", http.StatusPreconditionRequired, "If-Match is missing.", "Send the ETag of the 201, or of the last ICE restart, in If-Match.", 0},
 	{"precondition-failed", http.StatusPreconditionFailed, "If-Match names an ICE session that is over.", "Send the ETag of the 201, or of the last ICE restart, in If-Match.", 0},
 
-	{session.ProblemMalformed, http.StatusBadRequest, "The offer is not SDP that can be read.", "Send the SDP as the browser or encoder made it, whole, as the body.", 0},
+	{session.ProblemMalformed, http.StatusBadRequest, "The body is not SDP that can be read.", "Send the SDP as the browser or encoder made it, whole, as the body.", 0},
 	{session.ProblemFragment, http.StatusBadRequest, "The fragment cannot be read.", "Send an SDP fragment as in RFC 8840: ice-ufrag, ice-pwd, and the mid of a section of the offer.", 0},
-	{session.ProblemDirection, http.StatusUnprocessableEntity, "A section of the offer goes in the wrong direction.", "Publishers offer sendonly or sendrecv, viewers recvonly or sendrecv, in every section.", 0},
+	{session.ProblemDirection, http.StatusUnprocessableEntity, "A section goes in the wrong direction.", "Publishers offer sendonly or sendrecv, viewers recvonly or sendrecv, in every section. Who answers our offer is recvonly.", 0},
 	{session.ProblemTooManyTracks, http.StatusUnprocessableEntity, "The offer has more than one track of a kind.", "Offer one audio and one video section at most.", 0},
 	{session.ProblemMultipleStreams, http.StatusUnprocessableEntity, "The offer has more than one media stream.", "Add all tracks to one MediaStream.", 0},
 	{session.ProblemNoCommonCodec, http.StatusUnprocessableEntity, "No codec is common to both sides.", "Offer one of the codecs that the detail names.", 0},
@@ -60,6 +60,7 @@ var problems = []problem{
 	{session.ProblemTooComplex, http.StatusUnprocessableEntity, "The offer has more in it than this node is willing to read.", "Offer fewer sections, codecs or candidates.", 0},
 
 	{"not-live", http.StatusConflict, "Nothing is on air here.", "Try again after the time in Retry-After, or let the room's owner set wait: then viewers may come first.", 3},
+	{"offer-unanswered", http.StatusConflict, "The offer of this session has no answer yet.", "PATCH the answer first, as application/sdp. Candidates may follow it.", 0},
 	{"publication-busy", http.StatusConflict, "Somebody else publishes here.", "Use another publication name, wait until they stop, or let the room's owner set conflict to replace.", 3},
 	{"room-exists", http.StatusConflict, "There is such a room already.", "Change it with PATCH, or choose another name.", 0},
 	{"room-full", http.StatusServiceUnavailable, "The room takes no more.", "Try again later, or let the room's owner raise max_publications or max_viewers.", 10},
@@ -83,6 +84,7 @@ var causes = []struct {
 	{session.ErrMediaType, "media-type"},
 	{session.ErrTooLarge, "too-large"},
 	{session.ErrTimeout, "too-slow"},
+	{session.ErrUnanswered, "offer-unanswered"},
 	{session.ErrPrecondition, "precondition-failed"},
 	{session.ErrPreconditionRequired, "precondition-missing"},
 	{session.ErrClosed, "stopping"},

@@ -8,6 +8,7 @@ type Cause string
 // What is wrong before a session is connected. It lives on, and ends with the
 // same cause when nothing changes in time.
 const (
+	CauseUnanswered  Cause = "offer-unanswered"    // an offer of ours got no answer in time
 	CauseNoICE       Cause = "no-ice"              // no connectivity check came
 	CauseICERefused  Cause = "ice-refused"         // checks came, none with the session's credentials
 	CauseDTLSTimeout Cause = "dtls-timeout"        // checks came, the handshake did not end
@@ -69,6 +70,10 @@ const (
 
 // advice is the closed list.
 var advice = []Advice{
+	{
+		CauseUnanswered, "The node made the offer, and no answer has come.", "",
+		"PATCH the answer to the session URL, as application/sdp, within half a minute.", false,
+	},
 	{CauseNoICE, "The connection for media was never tried: nothing came to the media port.", openUDP, openUDP, false},
 	{
 		CauseICERefused, "Connectivity checks come, but with a password that is not this session's.",

@@ -44,7 +44,8 @@ func openEnding(t *testing.T, e ending) (*Table, *Session) {
 			t.Error(err)
 		}
 	})
-	s := table.newSession("", RolePublisher, Labels{}, func(Cause) {}, &Offer{})
+	s := table.newSession("", RolePublisher, Labels{}, func(Cause) {})
+	s.follow(&Offer{})
 	if err := table.add(s, e, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type Session struct {
 	labels    Labels
 	since     time.Time
 	from      netip.Addr // of the POST; publishers only
-	frame     iceFrame   // what restarts and trickles need to know of the offer
+	frame     iceFrame   // what restarts and trickles need to know of the offer; see proposal for when it is set
 	transport transport  // set before the session is known to anybody
 	closed    func(Cause)
 	diagnose  func(time.Time) Cause // of the media; nil: nobody knows
@@ -57,16 +57,24 @@ func (s state) String() string {
 }
 
 // newSession makes a session that nobody knows yet.
-func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause), o *Offer) *Session {
+// follow must come before it is patched.
+func (t *Table) newSession(id string, role Role, l Labels, closed func(Cause)) *Session {
 	id = cmp.Or(id, t.NewID())
-	frame := o.frame()
-	frame.patches.lenient = t.cfg.LenientPatch
 	return &Session{
 		t: t, id: id, name: PublicID(id),
-		role: role, labels: l, since: time.Now(), frame: frame, closed: closed,
+		role: role, labels: l, since: time.Now(), closed: closed,
 		done: make(chan struct{}), etag: newETag(),
-		remote: credentials{strings.Clone(o.UFrag), strings.Clone(o.Pwd)},
 	}
+}
+
+// follow keeps what restarts and trickles need to know of the peer's
+// description.
+func (s *Session) follow(o *Offer) {
+	s.frame = o.frame()
+	s.frame.patches.lenient = s.t.cfg.LenientPatch
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remote = credentials{strings.Clone(o.UFrag), strings.Clone(o.Pwd)}
 }
 
 // NewID makes the id of a session to be opened, for callers that must name the

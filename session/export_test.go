@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
 
 // Limits changes limits that take too long, or too many sessions, to reach in a
 // test. Zero leaves one as it is. To be called before anything is opened.
@@ -26,6 +30,9 @@ func (t *Table) Admission(wait time.Duration, unconnected int64) {
 		t.admission.maxPublishers, t.admission.maxViewers = unconnected, unconnected
 	}
 }
+
+// ProposalLimit changes how long offers of the gateway's are good.
+func (t *Table) ProposalLimit(d time.Duration) { t.proposalLimit = d }
 
 // Unconnected counts the viewers that have not connected yet.
 func (t *Table) Unconnected() int64 { return t.admission.viewers.Load() }
@@ -60,3 +67,9 @@ func (s *Session) Addresses() int {
 
 // KeepAlive is what the sweeper would do for a viewer at an instant.
 func (s *Session) KeepAlive(now time.Time) { s.transport.(*viewer).keepAlive(now) }
+
+// Propose is an offer of the gateway's for what is on air.
+func Propose(live []webrtc.RTPCodecCapability) *Offer { return propose(live) }
+
+// ReadAnswer reads an answer to it.
+func (o *Offer) ReadAnswer(body []byte) (*Offer, error) { return o.readAnswer(body) }

@@ -98,7 +98,12 @@ type Section struct {
 // BUNDLE group with RTCP multiplexing over all its living sections, and ICE and
 // DTLS parameters, be they at session level, in every section or in the tagged
 // one alone, as in RFC 9725 figure 2. All errors are *OfferError.
-func ParseOffer(body []byte) (*Offer, error) {
+func ParseOffer(body []byte) (*Offer, error) { return parseDescription(body, nil) }
+
+// parseDescription is ParseOffer, of an answer when it is told the sections
+// offered: those of an answer are in the same order (RFC 3264 section 6), and
+// pion leaves the mid of a section out that it rejects.
+func parseDescription(body []byte, offered []Section) (*Offer, error) {
 	text, err := scanOffer(body)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,9 @@ func ParseOffer(body []byte) (*Offer, error) {
 		s, err := parseSection(i, m, &parsed)
 		if err != nil {
 			return nil, err
+		}
+		if s.MID == "" && s.disabled && i < len(offered) {
+			s.MID = offered[i].MID
 		}
 		o.Sections = append(o.Sections, s)
 	}

@@ -33,6 +33,20 @@ func ReadOffer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return readBody(w, r, ProblemMalformed)
 }
 
+// ReadNoOffer is ReadOffer for where no offer may be sent at all: an empty body
+// needs no media type.
+func ReadNoOffer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Header.Get("Content-Type") != "" {
+		return ReadOffer(w, r)
+	}
+	body, err := readBody(w, r, ProblemMalformed)
+	if err == nil && len(body) > 0 {
+		w.Header().Set("Accept-Post", typeSDP)
+		return nil, ErrMediaType
+	}
+	return body, err
+}
+
 // ReadJSON reads the body of a request, JSON or nothing at all. ErrMediaType,
 // ErrTooLarge, ErrTimeout; an *OfferError for a body that breaks off.
 func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -98,7 +112,8 @@ func writeICE(w http.ResponseWriter, status int, mediaType string, body []byte) 
 }
 
 // Patch is trickle ICE or an ICE restart (RFC 9725 section 4.3): 204, or 200
-// with the gateway's new credentials and ETag. Errors come in the order in
+// with the gateway's new credentials and ETag. In a session of ProposeViewer it
+// is the answer first: 204; ErrUnanswered for anything else of use. Errors come in the order in
 // which the request is looked at: ErrNotFound, ErrRateLimited (Retry-After is
 // set), ErrMediaType, ErrTooLarge, ErrTimeout, ErrPreconditionRequired,
 // ErrPrecondition, *OfferError. After an error the ICE session goes on as it was.
@@ -106,6 +121,11 @@ func (t *Table) Patch(w http.ResponseWriter, r *http.Request, id string) error {
 	s, err := t.Find(id)
 	if err != nil {
 		return err
+	}
+	if p, ok := s.transport.(*proposal); ok {
+		if taken, err := p.patch(w, r); taken {
+			return err
+		}
 	}
 	return s.frame.patches.serve(w, r, s)
 }

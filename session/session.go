@@ -19,6 +19,7 @@ var (
 	ErrPrecondition         = errors.New("session: If-Match does not match")
 	ErrPreconditionRequired = errors.New("session: If-Match is missing")
 	ErrClosed               = errors.New("session: stopping")
+	ErrUnanswered           = errors.New("session: the offer has no answer yet")
 	ErrTooMany              = errors.New("session: too many sessions")
 )
 

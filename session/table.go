@@ -45,7 +45,7 @@ type Table struct {
 	fingerprint string
 	candidates  []netip.AddrPort
 
-	handshakeLimit, lingerLimit, strayAge, deleteLimit time.Duration
+	handshakeLimit, lingerLimit, strayAge, deleteLimit, proposalLimit time.Duration
 
 	admission  admission
 	joins      chan struct{} // a slot for each handshake under way
@@ -80,6 +80,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		dtls: newDTLSOptions(cert, log), fingerprint: fingerprint,
 		handshakeLimit: min(handshakeMax, cfg.ConnectTimeout),
 		lingerLimit:    lingerMax,
+		proposalLimit:  proposalLimit,
 		strayAge:       strayMax,
 		deleteLimit:    deleteMax,
 		admission:      newAdmission(),
@@ -123,7 +124,8 @@ func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) 
 	if !t.cfg.Simulcast {
 		o = o.WithoutSimulcast()
 	}
-	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed, o)
+	s := t.newSession(setup.ID, RolePublisher, setup.Labels, setup.Closed)
+	s.follow(o)
 	s.from, s.diagnose = setup.Remote, setup.Diagnose
 	tr, answer, err := t.ingest.open(s, o, setup)
 	if err != nil {
@@ -135,7 +137,8 @@ func (t *Table) OpenPublisher(o *Offer, setup PublisherSetup) (*Session, error) 
 // OpenViewer answers a viewer's offer. *OfferError, ErrClosed, ErrTooMany.
 // Closed may be called before OpenViewer has returned.
 func (t *Table) OpenViewer(o *Offer, setup ViewerSetup) (*Session, error) {
-	s := t.newSession(setup.ID, RoleViewer, setup.Labels, setup.Closed, o)
+	s := t.newSession(setup.ID, RoleViewer, setup.Labels, setup.Closed)
+	s.follow(o)
 	s.diagnose = setup.Diagnose
 	local := newCredentials()
 	config := AnswerConfig{
@@ -146,20 +149,7 @@ func (t *Table) OpenViewer(o *Offer, setup ViewerSetup) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	streams := egress.ViewerConfig{CNAME: config.CNAME}
-	for _, x := range sections {
-		streams.Streams = append(streams.Streams, egress.StreamConfig{
-			Kind: x.Kind, MID: x.MID, SSRC: x.SSRC, RTXSSRC: x.RTXSSRC, Extensions: x.Extensions,
-		})
-	}
-	v := &viewer{
-		t: t, s: s, active: active, fingerprints: slices.Clone(o.Fingerprints),
-		egress: t.plane.NewViewer(streams), sections: sections, connected: setup.Connected,
-		now: newGeneration(local, s.remote),
-	}
-	v.heard.Store(s.since.UnixNano())
-	t.mux.addUfrag(local.ufrag, v)
-	return s, t.add(s, v, answer)
+	return s, t.add(s, t.newViewer(s, o, config, sections, active, setup.Connected), answer)
 }
 
 // add makes a session known, or closes its transport.

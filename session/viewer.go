@@ -51,6 +51,7 @@ type viewer struct {
 	s            *Session
 	fingerprints []Fingerprint // of the offer
 	active       bool          // we are the DTLS client
+	born         time.Time
 	egress       *egress.Viewer
 
 	checked  atomic.Int64 // unix nanoseconds of the first accepted check, 0: none
@@ -74,6 +75,29 @@ type viewer struct {
 	packets   uint64      // media sent when the sweeper looked last
 	quiet     int64       // unix nanoseconds of when anything was sent last, as far as the sweeper knows
 	alerts    alerts
+}
+
+// newViewer makes the transport of a viewer who described himself by o, and
+// whom the gateway serves with config.
+func (t *Table) newViewer(
+	s *Session, o *Offer, config AnswerConfig, sections []ViewerSection, active bool,
+	connected func(*egress.Viewer, []ViewerSection),
+) *viewer {
+	streams := egress.ViewerConfig{CNAME: config.CNAME}
+	for _, x := range sections {
+		streams.Streams = append(streams.Streams, egress.StreamConfig{
+			Kind: x.Kind, MID: x.MID, SSRC: x.SSRC, RTXSSRC: x.RTXSSRC, Extensions: x.Extensions,
+		})
+	}
+	local := credentials{config.UFrag, config.Pwd}
+	v := &viewer{
+		t: t, s: s, active: active, fingerprints: slices.Clone(o.Fingerprints), born: time.Now(),
+		egress: t.plane.NewViewer(streams), sections: sections, connected: connected,
+		now: newGeneration(local, s.peer()),
+	}
+	v.heard.Store(v.born.UnixNano())
+	t.mux.addUfrag(local.ufrag, v)
+	return v
 }
 
 // restart accepts checks with new credentials beside the present ones, until
@@ -216,9 +240,9 @@ func (v *viewer) sweep(now time.Time) {
 	case phaseIdle, phaseJoining:
 		first := v.checked.Load()
 		switch {
-		case first == 0 && now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout:
+		case first == 0 && now.Sub(v.born) > v.t.cfg.ConnectTimeout:
 			v.s.end(v.evidence.unreached())
-		case first != 0 && (now.Sub(instant(first)) > v.t.handshakeLimit || now.Sub(v.s.created()) > v.t.cfg.ConnectTimeout):
+		case first != 0 && (now.Sub(instant(first)) > v.t.handshakeLimit || now.Sub(v.born) > v.t.cfg.ConnectTimeout):
 			v.s.end(CauseDTLSTimeout)
 		}
 	case phaseLinger, phaseDropping, phaseDropped:
@@ -261,7 +285,7 @@ func (v *viewer) diagnose(now time.Time) Cause {
 	if p != phaseIdle && p != phaseJoining {
 		return ""
 	}
-	return v.evidence.waiting(now, v.s.created(), instant(v.checked.Load()))
+	return v.evidence.waiting(now, v.born, instant(v.checked.Load()))
 }
 
 // refine implements transport.

@@ -20,17 +20,34 @@ type Endpoint struct {
 	Rooms    *sfu.Rooms
 	Sessions *session.Table
 
+	// CounterOffer answers an offer that cannot be served as it is with 406 and
+	// an offer of ours (WHEP section 4.3.2), also when the viewer did not ask for
+	// it: many players in use take a 406 for a refusal.
+	CounterOffer bool
+	// ServerOffer answers an empty POST with an offer of ours, as the first
+	// drafts of WHEP had it.
+	ServerOffer bool
+
 	viewers viewers
 	// Times of event streams; zero means the usual.
 	keepaliveGap, countGap time.Duration
 }
 
 // Post creates a viewer's session; publication "" is the room's program. It
-// answers with 201, or writes nothing and returns an error: those of
-// [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Subscribe] and
-// [session.Table.OpenViewer].
+// answers with 201, or with an offer of the gateway's (see CounterOffer and
+// ServerOffer), or writes nothing and returns an error: those of
+// [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Subscribe],
+// [session.Table.OpenViewer] and [session.Table.ProposeViewer].
 func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
-	body, err := session.ReadOffer(w, r)
+	setup := session.ViewerSetup{
+		ID:     e.Sessions.NewID(),
+		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
+	}
+	read := session.ReadOffer
+	if e.ServerOffer {
+		read = session.ReadNoOffer
+	}
+	body, err := read(w, r)
 	if err != nil {
 		return err
 	}
@@ -39,17 +56,16 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 		return err
 	}
 	defer release()
-	offer, err := session.ParseOffer(body)
-	if err != nil {
-		return err
+	if len(body) == 0 && e.ServerOffer {
+		return e.propose(w, http.StatusCreated, setup)
 	}
-	if err := offer.CheckPlay(); err != nil {
-		return err
+	s, err := e.answer(body, setup)
+	if wished := wishesCounterOffer(r.Header); (wished || e.CounterOffer) && mendable(err) {
+		if wished {
+			w.Header().Set("Preference-Applied", counterOffer)
+		}
+		return e.propose(w, http.StatusNotAcceptable, setup)
 	}
-	s, err := e.open(offer, session.ViewerSetup{
-		ID:     e.Sessions.NewID(),
-		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
-	})
 	if err != nil {
 		return err
 	}
@@ -61,8 +77,25 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	return nil
 }
 
-// open subscribes and ties the subscription's life to the session's.
-func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*session.Session, error) {
+// answer opens a session for an offer.
+func (e *Endpoint) answer(body []byte, setup session.ViewerSetup) (*session.Session, error) {
+	offer, err := session.ParseOffer(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := offer.CheckPlay(); err != nil {
+		return nil, err
+	}
+	return e.open(setup, func(setup session.ViewerSetup) (*session.Session, error) {
+		return e.Sessions.OpenViewer(offer, setup)
+	})
+}
+
+// open subscribes and ties the subscription's life to that of the session that
+// begin makes.
+func (e *Endpoint) open(
+	setup session.ViewerSetup, begin func(session.ViewerSetup) (*session.Session, error),
+) (*session.Session, error) {
 	var s *session.Session
 	opened := make(chan struct{}) // closed once s is what it will be
 	defer close(opened)
@@ -94,7 +127,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.ViewerSetup) (*sessi
 	}
 	setup.Diagnose = func(now time.Time) session.Cause { return session.Cause(sub.Diagnose(now)) }
 	setup.Closed = func(session.Cause) { leave() }
-	if s, err = e.Sessions.OpenViewer(offer, setup); err != nil {
+	if s, err = begin(setup); err != nil {
 		s = nil
 		leave()
 		return nil, err

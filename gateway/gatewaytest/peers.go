@@ -219,12 +219,7 @@ func ViewWith(t testing.TB, base, room string, tune func(*webrtc.SettingEngine),
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &Viewer{PC: pc, Up: watchState(pc), Frames: make(chan Sample, 4096)}
-	t.Cleanup(func() { v.Close(t) })
-	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-		v.reading.Go(func() { drain(receiver.Read) })
-		v.reading.Go(func() { v.read(track, list) })
-	})
+	v := newViewer(t, pc, list)
 	kinds := map[webrtc.RTPCodecType]bool{}
 	for _, c := range list {
 		if kinds[c.Kind] {
@@ -239,6 +234,18 @@ func ViewWith(t testing.TB, base, room string, tune func(*webrtc.SettingEngine),
 	if v.Session, err = client.Play(t.Context(), pc); err != nil {
 		t.Fatalf("play %s: %v", room, err)
 	}
+	return v
+}
+
+// newViewer reads what comes over pc, until the test ends.
+func newViewer(t testing.TB, pc *webrtc.PeerConnection, list []Codec) *Viewer {
+	t.Helper()
+	v := &Viewer{PC: pc, Up: watchState(pc), Frames: make(chan Sample, 4096)}
+	t.Cleanup(func() { v.Close(t) })
+	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		v.reading.Go(func() { drain(receiver.Read) })
+		v.reading.Go(func() { v.read(track, list) })
+	})
 	return v
 }
 
