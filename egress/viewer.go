@@ -127,6 +127,22 @@ func (v *Viewer) Move(addr netip.AddrPort) {
 	v.addr = addr
 }
 
+// RequestKeyframe asks for a keyframe of the video that is bound: the viewer
+// has changed networks, and what was on its way is lost.
+func (v *Viewer) RequestKeyframe() {
+	var ask []Source
+	v.mu.Lock()
+	for _, s := range v.streams {
+		if s.kind == "video" && s.current != nil && v.live() {
+			ask = append(ask, s.current.source)
+		}
+	}
+	v.mu.Unlock()
+	for _, src := range ask {
+		src.RequestKeyframe()
+	}
+}
+
 // Stop ends sending for good: RTCP BYE, streams unbound, keys dropped.
 func (v *Viewer) Stop() {
 	v.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,11 +156,15 @@ func newPeer(t *testing.T, o viewerOptions) *webrtc.PeerConnection {
 }
 
 // source is a video track without a past.
-type source struct{ seq uint64 }
+type source struct {
+	seq   uint64
+	asked atomic.Int64 // keyframe requests
+}
 
 func (*source) Packet(uint64) *egress.Packet   { return nil }
 func (*source) Clock(time.Time) (uint32, bool) { return 0, false }
-func (*source) RequestKeyframe()               {}
+func (s *source) RequestKeyframe()             { s.asked.Add(1) }
+
 func (w *viewing) bind(v *egress.Viewer) {
 	s := v.Stream("video")
 	if s == nil {

@@ -52,7 +52,7 @@ func TestRestart(t *testing.T) {
 	v := w.up()
 	w.plays(v, "before")
 	tag := w.session.ETag()
-	nominated := table.Stats().Checks["nominated"]
+	nominated, asked := table.Stats().Checks["nominated"], w.source.asked.Load()
 	w.restart()
 	if w.session.ETag() == tag {
 		t.Error("the tag has not changed")
@@ -61,6 +61,7 @@ func TestRestart(t *testing.T) {
 		_, ufrags, _, _ := table.Sizes()
 		return ufrags == 1 && table.Stats().Checks["nominated"] > nominated
 	})
+	poll(t, "a keyframe asked for", func() bool { return w.source.asked.Load() > asked })
 	w.plays(v, "after")
 	if st := table.Stats(); st.Handshakes.Started != 1 {
 		t.Errorf("%d handshakes, want 1", st.Handshakes.Started)

@@ -150,15 +150,24 @@ func (v *viewer) accept(g *generation, from netip.AddrPort, nominated bool) {
 	now := time.Now().UnixNano()
 	v.heard.Store(now)
 	v.checked.CompareAndSwap(0, now)
+	if v.take(g, from, now, nominated) {
+		v.egress.RequestKeyframe()
+	}
+}
+
+// take is accept under v.mu. It tells whether an ICE restart has just been
+// completed: a viewer does that on another network.
+func (v *viewer) take(g *generation, from netip.AddrPort, now int64, nominated bool) (restarted bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.phase == phaseClosed {
-		return
+		return false
 	}
 	v.bind(from, now)
 	if nominated && g == v.next {
 		v.t.mux.dropUfrag(v.now.local.ufrag)
 		v.now, v.next = v.next, nil
+		restarted = true
 	}
 	if nominated || !v.pair.IsValid() {
 		v.move(from)
@@ -166,6 +175,7 @@ func (v *viewer) accept(g *generation, from netip.AddrPort, nominated bool) {
 	if v.active && v.phase == phaseIdle {
 		v.begin()
 	}
+	return restarted
 }
 
 // bind makes from an address of the viewer. The longest unused one makes room,
