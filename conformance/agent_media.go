@@ -91,7 +91,7 @@ func (a *Agent) feed(f *feed) {
 	var reported time.Time
 	for n := 0; ; n++ {
 		requests := a.keyframes.Load()
-		key := n == 0 || f.keyEvery > 0 && n%f.keyEvery == 0 || requests != asked && !f.disobeys
+		key := f.due(n) || requests != asked && !f.disobeys
 		asked = requests
 		a.sendFrame(f, n, key)
 		if f.reports && time.Since(reported) >= 500*time.Millisecond {
@@ -105,6 +105,13 @@ func (a *Agent) feed(f *feed) {
 			return
 		}
 	}
+}
+
+// due tells whether frame n is a keyframe by itself.
+func (f *feed) due(n int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return n == 0 || f.keyEvery > 0 && n%f.keyEvery == 0
 }
 
 func (a *Agent) sendFrame(f *feed, n int, key bool) {
@@ -305,4 +312,11 @@ func (a *Agent) reported(ssrc uint32) bool {
 		}
 	}
 	return false
+}
+
+// slow changes how often keyframes come by themselves.
+func (f *feed) slow(every int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keyEvery = every
 }

@@ -14,4 +14,9 @@ func whipMediaChecks() []Check {
 }
 
 // whepMediaChecks are the checks of WHEP that need more than HTTP.
-func whepMediaChecks() []Check { return nil }
+func whepMediaChecks() []Check {
+	return slices.Concat(
+		whepLifeChecks(),
+		whepPlayChecks(),
+	)
+}

@@ -100,9 +100,12 @@ var exempt = map[string]string{
 	"WHEP-LB-03":   "judged by the server's own tests: nobody outside can fill a node without harm",
 	"WHEP-LB-04":   "judged by the cluster's tests: needs a session on another node",
 	"WHEP-AUTH-03": "judged by the server's own tests: needs a second token, which may only publish",
+	"WHEP-SSE-17":  "a duty of players: nothing that a server does shows it",
 	"WHEP-SSE-18":  "judged by the cluster's tests: needs a node that drains and another one",
 	"WHEP-SSE-20":  "no server has cues unless a source sends some, which this suite's does not",
 	"WHEP-SSE-24":  "a duty of players: nothing that a server does shows it",
+	"WHEP-LAY-10":  "judged by the tests of adaptation: needs a link that is shaped",
+	"WHEP-PLAY-06": "judged by the server's own tests: what is done about B-frames shows in the cause of the publisher's session, which WHIP does not carry",
 }
 
 // Exempts lists the requirements that no check judges, in their order.
