@@ -9,7 +9,7 @@ import (
 )
 
 // eventPatience is how long an event may take that is due at once.
-const eventPatience = 10 * time.Second
+const eventPatience = 8 * time.Second
 
 // knownEvents are the types of the events extension.
 var knownEvents = []string{"active", "inactive", "layers", "viewercount", "reconnect", "scte35"}
