@@ -30,9 +30,9 @@ func whipAuthChecks() []Check {
 		}),
 		row(6, "RFC 9725 4.7.1", Choice, "a session URL needs no token, and refuses a wrong one", checkSessionToken),
 		row(7, "RFC 9725 4.7.1", Client, "a token may stand in the URL", checkTokenInURL),
-		row(8, "-", Choice, "what scripts send in place of a token counts as none", checkNoToken),
+		row(8, "Sluice", Choice, "what scripts send in place of a token counts as none", checkNoToken),
 		row(9, "RFC 8725", Must, "a forged JWT is refused", checkForgedTokens),
-		row(10, "-", Choice, "who asks is looked at before what is asked", checkAuthFirst),
+		row(10, "Sluice", Choice, "who asks is looked at before what is asked", checkAuthFirst),
 	}
 }
 
@@ -45,6 +45,9 @@ func (t *T) closedToStrangers() *Response {
 	r := t.PostOffer(t.Room.WHIP, PublishOffer(), anonymous)
 	if r.Status == http.StatusCreated {
 		t.Skipf("the endpoint is open to publishers without a token")
+	}
+	if !ClientError(r.Status) {
+		t.Fatalf("expected 4xx without a token, got %v", r)
 	}
 	return r
 }
@@ -119,6 +122,7 @@ func checkTokenInURL(t *T) {
 // checkNoToken wants the same answer as to nothing at all.
 func checkNoToken(t *T) {
 	open := t.PostOffer(t.Room.WHIP, PublishOffer(), anonymous)
+	t.Want(open, "201 or 4xx without a token", func(s int) bool { return s == http.StatusCreated || ClientError(s) })
 	for _, value := range []string{"Bearer undefined", "Bearer null", "Bearer "} {
 		r := t.PostOffer(t.Room.WHIP, PublishOffer(), anonymous, header("Authorization", value))
 		if t.Want(r, "the answer as to no token, "+http.StatusText(open.Status)+", to "+value, Is(open.Status)); r.Status == http.StatusUnauthorized {

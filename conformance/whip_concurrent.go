@@ -10,7 +10,7 @@ import (
 // shows it.
 func whipConcurrentChecks() []Check {
 	return []Check{{
-		ID: "WHIP-CONC-02", Section: "-", Level: Choice, Stage: Alone,
+		ID: "WHIP-CONC-02", Section: "Sluice", Level: Choice, Stage: Alone,
 		What: "a second publisher who is refused gets 409 and is told when to come back", Run: checkBusy,
 	}}
 }

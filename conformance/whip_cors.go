@@ -65,13 +65,13 @@ func whipCORSChecks() []Check {
 			t.wantPreflight(t.preflight(s.URL, http.MethodDelete, "authorization", origin), http.MethodDelete)
 			t.WantIntact(s)
 		}),
-		row(9, "-", Choice, "a preflight on a session that is not there succeeds", func(t *T) {
+		row(9, "Sluice", Choice, "a preflight on a session that is not there succeeds", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
 			for _, at := range []string{guess(s.URL), malformedSession(s.URL)} {
 				t.Want(t.preflight(at, http.MethodPatch, "if-match", origin), "2xx", Success)
 			}
 		}),
-		row(10, "-", Choice, "preflights may be kept for a day, and vary with an origin that is echoed", func(t *T) {
+		row(10, "Sluice", Choice, "preflights may be kept for a day, and vary with an origin that is echoed", func(t *T) {
 			r := t.preflight(t.Room.WHIP, http.MethodPost, "content-type", origin)
 			if got := r.Header.Get("Access-Control-Max-Age"); t.Strict() && got != "86400" {
 				t.Errorf("expected Access-Control-Max-Age: 86400, got %q", got)

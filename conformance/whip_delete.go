@@ -35,7 +35,7 @@ func whipDeleteChecks() []Check {
 			}
 		}),
 		twice,
-		row(6, "-", Choice, "DELETE of a session that never was is 404", func(t *T) {
+		row(6, "Sluice", Choice, "DELETE of a session that never was is 404", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
 			for _, at := range []string{guess(s.URL), malformedSession(s.URL)} {
 				t.Want(t.Do(Request{Method: http.MethodDelete, URL: at}), "404 to "+at, Is(http.StatusNotFound))

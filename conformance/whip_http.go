@@ -29,9 +29,9 @@ func whipHTTPChecks() []Check {
 			t.wantHeadAsGet(s.URL)
 		}),
 		row(4, "RFC 9110 15.5.6", Must, "405 names the methods that there are", checkAllow),
-		row(5, "-", Choice, "methods that a resource does not know are 405", checkMethods),
-		row(8, "-", Choice, "HTTP/1.1 and HTTP/2 work, with field names in any case and a space before each value", checkVersions),
-		row(9, "-", Choice, "responses with ICE credentials are not to be stored", func(t *T) {
+		row(5, "Sluice", Choice, "methods that a resource does not know are 405", checkMethods),
+		row(8, "Sluice", Choice, "HTTP/1.1 and HTTP/2 work, with field names in any case and a space before each value", checkVersions),
+		row(9, "Sluice", Choice, "responses with ICE credentials are not to be stored", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
 			restarted := t.Patch(s, RestartOf(s.Offer), "*")
 			for _, r := range []*Response{s.Created, restarted} {

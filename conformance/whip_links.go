@@ -27,8 +27,8 @@ func whipLinkChecks() []Check {
 				}
 			}
 		}),
-		link(4, "-", Choice, "each ICE server has a header line of its own, over HTTP/1.1 and HTTP/2", checkLinkLines),
-		link(5, "-", Choice, "values are quoted and free of what simple clients split at", func(t *T) {
+		link(4, "Sluice", Choice, "each ICE server has a header line of its own, over HTTP/1.1 and HTTP/2", checkLinkLines),
+		link(5, "Sluice", Choice, "values are quoted and free of what simple clients split at", func(t *T) {
 			lines, _ := t.iceServers()
 			for _, line := range lines {
 				if !plainLink.MatchString(line) {
@@ -36,7 +36,7 @@ func whipLinkChecks() []Check {
 				}
 			}
 		}),
-		link(6, "-", Choice, "parameters come as rel, username, credential, credential-type", func(t *T) {
+		link(6, "Sluice", Choice, "parameters come as rel, username, credential, credential-type", func(t *T) {
 			lines, _ := t.iceServers()
 			for _, line := range lines {
 				if !orderedLink.MatchString(line) {
@@ -44,7 +44,7 @@ func whipLinkChecks() []Check {
 				}
 			}
 		}),
-		link(7, "-", Choice, "TURN over UDP comes first, then TCP, then TLS", checkLinkOrder),
+		link(7, "Sluice", Choice, "TURN over UDP comes first, then TCP, then TLS", checkLinkOrder),
 		link(9, "RFC 9725 4.6", May, "OPTIONS may name the ICE servers", func(t *T) {
 			lines, _ := t.iceServers()
 			r := t.options(t.Room.WHIP)
@@ -59,6 +59,7 @@ func whipLinkChecks() []Check {
 			if got := r.linksOf(relICE); len(got) > 0 {
 				t.Errorf("expected no ICE servers on a preflight, got %d", len(got))
 			}
+			t.iceServers() // a server without any has nothing to leave out
 		}),
 		link(11, "RFC 9725 4.6", Choice, "nobody is told ICE servers without a valid token", func(t *T) {
 			t.closedToStrangers()

@@ -12,7 +12,9 @@ func whipOfferChecks() []Check {
 		row(1, "RFC 9725 4.2", Client, "sendonly and sendrecv are taken, and answered recvonly", func(t *T) {
 			for _, direction := range []string{"sendonly", "sendrecv"} {
 				r := t.wantTaken(direction, Offer(opusSection(direction), h264Section(direction)))
-				t.wrong(directionFaults(describe(r.Body), "recvonly"))
+				a := describe(r.Body)
+				t.wantSections(a)
+				t.wrong(directionFaults(a, "recvonly"))
 			}
 		}),
 		row(2, "RFC 9725 4.2", Client, "recvonly is refused", func(t *T) {
@@ -32,12 +34,14 @@ func whipOfferChecks() []Check {
 			t.wantTaken("an offer with msid in ssrc lines", Edit(DropLines(PublishOffer(), "a=msid:"), "a=rtcp-mux\r\n",
 				"a=rtcp-mux\r\na=ssrc:1234 cname:x\r\na=ssrc:1234 msid:stream track\r\n"))
 		}),
-		row(7, "-", Choice, "tracks without a stream count as one stream", func(t *T) {
+		row(7, "Sluice", Choice, "tracks without a stream count as one stream", func(t *T) {
 			t.wantTaken("msid of -", Edit(PublishOffer(), "a=msid:stream ", "a=msid:- "))
 		}),
 		row(8, "RFC 9725 4.4.1", Must, "BUNDLE over all sections is answered in kind", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
-			t.wrong(bundleFaults(describe(s.Offer), describe(s.Answer)))
+			a := describe(s.Answer)
+			t.wantSections(a)
+			t.wrong(bundleFaults(describe(s.Offer), a))
 		}),
 		row(9, "RFC 9725 4.4.1", Choice, "two sections without BUNDLE are refused, one is taken", func(t *T) {
 			t.wantRefused("two sections without BUNDLE", DropLines(PublishOffer(), "a=group:"), http.StatusUnprocessableEntity)
@@ -55,7 +59,9 @@ func whipOfferChecks() []Check {
 		}),
 		row(12, "RFC 9725 4.4.4", Client, "setup:actpass is taken", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
-			t.wrong(setupFaults(describe(s.Offer), describe(s.Answer)))
+			a := describe(s.Answer)
+			t.wantSections(a)
+			t.wrong(setupFaults(describe(s.Offer), a))
 		}),
 		row(13, "RFC 9725 4.4.4", Should, "setup:active is taken, or refused with 422 or 400", checkActive),
 		row(15, "RFC 8842", Choice, "no setup counts as actpass, holdconn is refused", func(t *T) {
@@ -78,7 +84,7 @@ func whipOfferChecks() []Check {
 			theora := Media{Kind: "video", MID: "1", Direction: "sendonly", Formats: "96", Codecs: "a=rtpmap:96 THEORA/90000\r\n"}
 			t.wantRefused("Opus and Theora", Offer(opusSection("sendonly"), theora), http.StatusUnprocessableEntity)
 		}),
-		row(23, "-", Choice, "a data channel is answered or refused", checkDataChannel),
+		row(23, "Sluice", Choice, "a data channel is answered or refused", checkDataChannel),
 		row(24, "RFC 8866", Choice, "mids that contradict each other are 400", checkMIDs),
 		row(25, "RFC 6184 8.2.2", Choice, "H264 of any profile is taken, in both packetization modes", checkProfiles),
 		row(26, "RFC 8285", Choice, "a header extension of a number that was not allowed is not taken up", checkExtensionIDs),
@@ -107,7 +113,9 @@ func checkActive(t *T) {
 	offer := Edit(PublishOffer(), "a=setup:actpass", "a=setup:active")
 	r := t.PostOffer(t.Room.WHIP, offer)
 	if r.Status == http.StatusCreated {
-		t.wrong(setupFaults(describe(offer), describe(r.Body)))
+		a := describe(r.Body)
+		t.wantSections(a)
+		t.wrong(setupFaults(describe(offer), a))
 		return
 	}
 	t.WantChoice(r, http.StatusCreated, "201, 400 or 422", unprocessable)
@@ -194,6 +202,7 @@ func checkExtensionIDs(t *T) {
 	offer := Edit(PublishOffer(), "a=rtcp-mux\r\n", "a=rtcp-mux\r\na=extmap:20 "+uriWideCC+"\r\na=extmap:5 urn:example:conformance:unheard-of\r\n")
 	s := t.Open(t.Room.WHIP, offer)
 	a := describe(s.Answer)
+	t.wantSections(a)
 	for i := range a.sections {
 		for _, v := range a.sections[i].values("extmap") {
 			if strings.HasPrefix(v, "20") || strings.Contains(v, "unheard-of") {

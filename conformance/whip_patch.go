@@ -58,14 +58,14 @@ func whipPatchChecks() []Check {
 			t.Want(t.Patch(s, TrickleOf(s.Offer), "W/"+s.ETag), "412 to the weak tag", Is(http.StatusPreconditionFailed))
 			t.Want(t.Patch(s, TrickleOf(s.Offer), `"a", "b"`), "412 to a list of others", Is(http.StatusPreconditionFailed))
 		}),
-		row(10, "-", Choice, "a trickle without If-Match is not taken, unless the server says so", func(t *T) {
+		row(10, "Sluice", Choice, "a trickle without If-Match is not taken, unless the server says so", func(t *T) {
 			s := t.tagged()
 			t.WantChoice(t.Patch(s, TrickleOf(s.Offer), ""), http.StatusPreconditionRequired, "204 or 428",
 				Is(http.StatusNoContent, http.StatusPreconditionRequired))
 		}),
 		row(11, "RFC 9725 4.3.1", Client, "fragments that overlap are all taken", checkParallelTrickle),
 		row(12, "RFC 9110 13.2.1", Choice, "of several faults of one request the first in the usual order is told", checkFaultOrder),
-		row(13, "-", Choice, "a session that never was or is over is 404", func(t *T) {
+		row(13, "Sluice", Choice, "a session that never was or is over is 404", func(t *T) {
 			s := t.tagged()
 			t.Delete(s)
 			for _, at := range []string{s.URL, guess(s.URL), malformedSession(s.URL)} {

@@ -15,7 +15,7 @@ import (
 // whipPostChecks judge how a session is made, and how it is not.
 func whipPostChecks() []Check {
 	row := rows("WHIP-POST")
-	drip := row(13, "-", Choice, "an offer that does not arrive within 5 s is given up", checkDrip)
+	drip := row(13, "Sluice", Choice, "an offer that does not arrive within 5 s is given up", checkDrip)
 	drip.Patient = true
 	return []Check{
 		row(1, "RFC 9725 4.2", Must, "a valid offer is answered with 201",
@@ -49,19 +49,19 @@ func whipPostChecks() []Check {
 				t.Want(t.PostOffer(t.Room.WHIP, body), "4xx to "+name, ClientError)
 			}
 		}),
-		row(9, "-", Choice, "an SDP that cannot be read is 400", func(t *T) {
+		row(9, "Sluice", Choice, "an SDP that cannot be read is 400", func(t *T) {
 			for _, body := range malformedOffers() {
 				t.WantChoice(t.PostOffer(t.Room.WHIP, body), http.StatusBadRequest, "4xx", ClientError)
 			}
 		}),
-		row(10, "-", Choice, "an empty offer is 400", func(t *T) {
+		row(10, "Sluice", Choice, "an empty offer is 400", func(t *T) {
 			t.WantChoice(t.PostOffer(t.Room.WHIP, ""), http.StatusBadRequest, "4xx", ClientError)
 		}),
-		row(11, "-", Choice, "LF alone and a missing last line end are taken", checkLineEnds),
+		row(11, "Sluice", Choice, "LF alone and a missing last line end are taken", checkLineEnds),
 		row(12, "RFC 9110 15.5.14", Choice, "an offer of 2 MB is 413, with and without a length", checkOversize),
 		drip,
 		row(14, "RFC 9429 5.2.1", Client, "a section with port 0 and bundle-only is alive", checkBundleOnly),
-		row(15, "-", Choice, "attributes, bandwidths and parameters that nobody knows are ignored", func(t *T) {
+		row(15, "Sluice", Choice, "attributes, bandwidths and parameters that nobody knows are ignored", func(t *T) {
 			offer := Edit(PublishOffer(), "t=0 0\r\n", "t=0 0\r\na=x-conformance:1\r\n")
 			offer = inSection(offer, 1, func(s string) string {
 				s = Edit(s, "c=IN IP4 0.0.0.0\r\n", "c=IN IP4 0.0.0.0\r\nb=TIAS:1000000\r\nb=X-FOO:1\r\n")
@@ -69,8 +69,8 @@ func whipPostChecks() []Check {
 			})
 			t.wantTaken("an offer with unknown attributes", offer)
 		}),
-		row(16, "-", Choice, "an endpoint that there cannot be is 404", checkNoEndpoint),
-		row(17, "-", Choice, "the answer comes within a second", checkPrompt),
+		row(16, "Sluice", Choice, "an endpoint that there cannot be is 404", checkNoEndpoint),
+		row(17, "Sluice", Choice, "the answer comes within a second", checkPrompt),
 	}
 }
 

@@ -132,8 +132,8 @@ func whipProblemChecks() []Check {
 			}
 		}),
 		row(2, "RFC 9457 3", Must, "a problem has the response's status, a URI for its type, and texts", checkProblemForm),
-		row(3, "-", Choice, "each cause has a problem type of its own", checkProblemTypes),
-		row(4, "-", Choice, "problems tell nothing of the server's inside", checkNoInternals),
+		row(3, "Sluice", Choice, "each cause has a problem type of its own", checkProblemTypes),
+		row(4, "Sluice", Choice, "problems tell nothing of the server's inside", checkNoInternals),
 		row(5, "RFC 9110 9.3.2", Must, "an error to HEAD has no content", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
 			head, body := t.raw(s.URL, 10*time.Second, func(*url.URL) string {

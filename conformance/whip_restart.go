@@ -70,6 +70,9 @@ func whipRestartChecks() []Check {
 			body := RestartOf(s.Offer)
 			first, again := t.Patch(s, body, "*"), t.Patch(s, body, "*")
 			t.WantChoice(again, http.StatusOK, "200 or 204", Is(http.StatusOK, http.StatusNoContent))
+			if describe(first.Body).icePart("ice-ufrag") == "" {
+				t.Errorf("expected a fragment with credentials, got %.60q", first.Body)
+			}
 			if again.Status == http.StatusOK && (again.Body != first.Body || again.Header.Get("ETag") != first.Header.Get("ETag")) {
 				t.Errorf("expected the same body and ETag again, got tag %s after %s", again.Header.Get("ETag"), first.Header.Get("ETag"))
 			}
@@ -86,6 +89,9 @@ func (t *T) restarted() (*Session, *Response) {
 	}
 	if r.Status != http.StatusOK {
 		t.Fatalf("expected 200 to a restart, got %v", r)
+	}
+	if describe(r.Body).icePart("ice-ufrag") == "" {
+		t.Fatalf("expected a fragment with credentials, got %.60q", r.Body)
 	}
 	return s, r
 }
@@ -132,17 +138,20 @@ func checkFragmentForm(t *T) {
 		t.Errorf("expected CRLF after every line, got %d lines that end otherwise, and %.4q at the end", n, r.Body[max(0, len(r.Body)-4):])
 	}
 	d := describe(r.Body)
-	tagged := describe(s.Answer).tagged().mid()
+	tagged := describe(s.Answer).tagged()
+	if tagged == nil {
+		t.Fatalf("expected an answer with media sections, got none")
+	}
 	if n := len(d.values("candidate")); n > 0 {
 		t.Errorf("expected candidates in a section, got %d at session level", n)
 	}
 	for i := range d.sections {
-		if at := &d.sections[i]; at.has("candidate") && at.mid() != tagged {
-			t.Errorf("expected candidates in the section with mid %q alone, got some with mid %q", tagged, at.mid())
+		if at := &d.sections[i]; at.has("candidate") && at.mid() != tagged.mid() {
+			t.Errorf("expected candidates in the section with mid %q alone, got some with mid %q", tagged.mid(), at.mid())
 		}
 	}
-	if d.byMID(tagged) == nil {
-		t.Errorf("expected a section with mid %q, got none", tagged)
+	if d.byMID(tagged.mid()) == nil {
+		t.Errorf("expected a section with mid %q, got none", tagged.mid())
 	}
 }
 

@@ -12,13 +12,13 @@ func whipSessionChecks() []Check {
 	location, etag := rows("WHIP-LOC"), rows("WHIP-ETAG")
 	return []Check{
 		location(1, "RFC 9725 5", Should, "session URLs cannot be guessed", checkUnguessable),
-		location(2, "-", Choice, "Location is an absolute URL without a query", func(t *T) {
+		location(2, "Sluice", Choice, "Location is an absolute URL without a query", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
 			if got := s.Created.Header.Get("Location"); !regexp.MustCompile(`^https?://[^?#/]+/[^?#]+$`).MatchString(got) {
 				t.Errorf("expected an absolute URL without a query in Location, got %q", got)
 			}
 		}),
-		location(3, "-", Choice, "Location does not follow the Host and the forwarding fields of a request", checkForgedHost),
+		location(3, "Sluice", Choice, "Location does not follow the Host and the forwarding fields of a request", checkForgedHost),
 		etag(1, "RFC 9725 4.3.1", Must, "201 carries an ETag where ICE restarts are supported", checkETag(restartOf)),
 		etag(2, "RFC 9725 4.3.1", Must, "the ETag is a strong entity tag", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
@@ -29,7 +29,7 @@ func whipSessionChecks() []Check {
 		}),
 		etag(3, "RFC 9725 4.3.1", Must, "a restart changes the ETag and nothing else does", checkTagChanges),
 		etag(4, "RFC 9725 4.3.2", Must, "201 carries an ETag where trickle ICE is supported", checkETag(TrickleOf)),
-		etag(5, "-", Choice, "the ETag says nothing of the session and never comes back", checkOpaque),
+		etag(5, "Sluice", Choice, "the ETag says nothing of the session and never comes back", checkOpaque),
 	}
 }
 

@@ -25,7 +25,7 @@ func whipSimulcastChecks() []Check {
 		row(3, "RFC 8853 5.1", Must, "alternatives and paused layers are understood", func(t *T) {
 			t.wrong(layerFaults(t.layered("h,m;~l", "h", "m", "l"), []string{"h", "m", "l"}))
 		}),
-		row(4, "-", Choice, "all layers that are offered are taken, up to four", func(t *T) {
+		row(4, "Sluice", Choice, "all layers that are offered are taken, up to four", func(t *T) {
 			for _, rids := range [][]string{{"0", "1"}, {"0", "1", "2"}, {"0", "1", "2", "3"}} {
 				a := t.layered(strings.Join(rids, ";"), rids...)
 				_, list, _ := strings.Cut(a.value("simulcast"), " ")
@@ -56,12 +56,16 @@ func whipSimulcastChecks() []Check {
 			}
 			t.wrong(layerFaults(a, []string{"0", "1"}))
 		}),
-		row(11, "-", Choice, "a server without simulcast takes the offer and leaves the attribute out", func(t *T) {
+		row(11, "Sluice", Choice, "a server without simulcast takes the offer and leaves the attribute out", func(t *T) {
 			r := t.PostOffer(t.Room.WHIP, simulcastOffer("0;1;2", "0", "1", "2"))
 			t.Want(r, "201", Is(http.StatusCreated))
-			if s := describe(r.Body).byMID("1"); s != nil && s.has("simulcast") {
+			s := describe(r.Body).byMID("1")
+			switch {
+			case s == nil:
+				t.Errorf("expected a section with mid 1, got none")
+			case s.has("simulcast"):
 				t.Skipf("the server takes simulcast")
-			} else if s != nil && s.has("rid") {
+			case s.has("rid"):
 				t.Errorf("expected no rid without simulcast, got %q", s.values("rid"))
 			}
 		}),

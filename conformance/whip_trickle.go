@@ -66,19 +66,19 @@ func whipTrickleChecks() []Check {
 			}
 			t.wantTrickled(s, "a candidate twice", t.fragmentOf(s, "0", hostCandidate+hostCandidate))
 		}),
-		row(10, "-", Choice, "a candidate of another generation is dropped", func(t *T) {
+		row(10, "Sluice", Choice, "a candidate of another generation is dropped", func(t *T) {
 			s := t.takesTrickle()
 			t.wantTrickled(s, "a candidate with another ufrag",
 				t.fragmentOf(s, "0", strings.TrimSuffix(hostCandidate, "\r\n")+" ufrag XXXX\r\n"))
 		}),
-		row(11, "-", Choice, "candidates of other components are ignored", func(t *T) {
+		row(11, "Sluice", Choice, "candidates of other components are ignored", func(t *T) {
 			s := t.takesTrickle()
 			for _, component := range []string{"0", "2"} {
 				t.wantTrickled(s, "a candidate of component "+component,
 					t.fragmentOf(s, "0", strings.Replace(hostCandidate, ":1 1 ", ":1 "+component+" ", 1)))
 			}
 		}),
-		row(12, "-", Choice, "a great many candidates are taken, as far as they are wanted", checkManyCandidates),
+		row(12, "Sluice", Choice, "a great many candidates are taken, as far as they are wanted", checkManyCandidates),
 	}
 }
 
