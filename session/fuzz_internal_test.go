@@ -21,8 +21,8 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, behind []byte, spoil uint16, fingerprint bool) {
 		m := stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername("local123:remote12"))
 		addAttributes(m, before)
-		if err := g.integrity.AddTo(m); err != nil {
-			t.Fatal(err)
+		if g.integrity.AddTo(m) != nil {
+			return // a fingerprint is there already
 		}
 		protected := len(m.Raw)
 		addAttributes(m, behind)

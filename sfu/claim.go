@@ -117,8 +117,8 @@ func (rs *Rooms) Publish(roomName, name string, cfg ClaimConfig) (*Claim, error)
 }
 
 // Start makes the claim the publication's publisher: called when its DTLS is
-// up. A previous claim is told by Ended. After several takeovers in a short
-// time this happens some seconds later. ErrPublicationBusy when another has
+// up. A previous claim is told by Ended. Soon after another takeover this
+// happens some seconds later. ErrPublicationBusy when another has
 // become live meanwhile, ErrClosed when the claim was closed.
 func (c *Claim) Start() error {
 	r, p := c.room, c.publication
@@ -134,10 +134,9 @@ func (c *Claim) Start() error {
 	case p.busy(c, r.settings.Replace, now):
 		return ErrPublicationBusy
 	}
-	if p.next != nil && p.next != c {
-		r.dismiss(p.next, EndReplaced)
+	if dropped := p.wait(c); dropped != nil {
+		r.dismiss(dropped, EndReplaced)
 	}
-	p.next = c
 	r.refresh(now)
 	return nil
 }
@@ -151,6 +150,9 @@ func (c *Claim) begin(now time.Time) {
 	if old != nil {
 		c.log.Info("publication taken over", "previous_session", old.cfg.Session)
 		c.room.dismiss(old, EndReplaced)
+	}
+	for _, other := range slices.Clone(c.publication.waiting) {
+		c.room.dismiss(other, EndReplaced)
 	}
 }
 
@@ -181,9 +183,7 @@ func (c *Claim) end() {
 	if p.current == c {
 		p.current = nil
 	}
-	if p.next == c {
-		p.next = nil
-	}
+	p.leave(c)
 	if len(p.claims) == 0 {
 		delete(r.publications, p.name)
 	}

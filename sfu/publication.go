@@ -1,6 +1,9 @@
 package sfu
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// silence is how long no media must have come from a publisher until
@@ -9,11 +12,12 @@ const (
 	// handoverTime is how long a publication counts as live after a takeover
 	// from a live publisher although no media of the new one has come yet.
 	handoverTime = 5 * time.Second
-	// takeoverBurst and takeoverWindow keep two encoders that both retry for
-	// ever from flapping: no more takeovers from live publishers than that.
-	// Whoever comes then is not refused but waits.
-	takeoverBurst  = 3
-	takeoverWindow = 15 * time.Second
+	// takeoverPause keeps encoders that all retry for ever from flapping: no
+	// takeover from a live publisher follows another sooner. Whoever comes then
+	// is not refused but waits.
+	takeoverPause = 5 * time.Second
+	// maxWaiting is how many may wait.
+	maxWaiting = 8
 )
 
 // publication is what publishers claim and viewers see under one name. Its
@@ -21,9 +25,11 @@ const (
 type publication struct {
 	name      string
 	claims    map[*Claim]struct{} // current and waiting ones
-	current   *Claim              // the one that was started last, nil: none
-	takeovers []time.Time         // the last ones from a live publisher
-	next      *Claim              // has started, and takes over once holdOff is past; nil: none
+	current   *Claim              // the one that took the publication last, nil: none
+	takenOver time.Time           // from a live publisher; zero: never
+	// waiting have started. The last of them takes over once holdOff is past, and
+	// that ends the others: to end them sooner would let them retry sooner.
+	waiting []*Claim
 }
 
 // live tells whether the publication is on air: media came from its publisher,
@@ -45,10 +51,10 @@ func (p *publication) busy(newcomer *Claim, replace bool, now time.Time) bool {
 // holdOff is until when one who may take over must wait; not after now: not at
 // all. It is to be asked again then.
 func (p *publication) holdOff() (until time.Time) {
-	if p.current == nil || len(p.takeovers) < takeoverBurst {
+	if p.current == nil || p.takenOver.IsZero() {
 		return until
 	}
-	until = p.takeovers[0].Add(takeoverWindow)
+	until = p.takenOver.Add(takeoverPause)
 	if silent := p.current.heard().Add(silence); silent.Before(until) {
 		until = silent
 	}
@@ -61,12 +67,25 @@ func (p *publication) take(c *Claim, now time.Time) (old *Claim) {
 	if old != nil && p.live() {
 		c.handover = now.Add(handoverTime)
 		if now.Sub(old.heard()) < silence {
-			if len(p.takeovers) >= takeoverBurst {
-				p.takeovers = p.takeovers[1:]
-			}
-			p.takeovers = append(p.takeovers, now)
+			p.takenOver = now
 		}
 	}
-	p.current, p.next = c, nil
+	p.current = c
+	p.leave(c)
 	return old
+}
+
+// wait lets c wait for its turn and returns who waited too long, if any.
+func (p *publication) wait(c *Claim) (dropped *Claim) {
+	p.leave(c)
+	p.waiting = append(p.waiting, c)
+	if len(p.waiting) > maxWaiting {
+		return p.waiting[0]
+	}
+	return nil
+}
+
+// leave takes c out of those who wait.
+func (p *publication) leave(c *Claim) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(o *Claim) bool { return o == c })
 }

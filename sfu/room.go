@@ -97,8 +97,8 @@ func (r *room) refresh(now time.Time) {
 		return false
 	}
 	for _, p := range r.publications {
-		if p.next != nil && due(p.holdOff()) {
-			p.next.begin(now)
+		if n := len(p.waiting); n > 0 && due(p.holdOff()) {
+			p.waiting[n-1].begin(now)
 		}
 		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover) {
 			c.handover = time.Time{}

@@ -187,13 +187,11 @@ func TestTakeover(t *testing.T) {
 func TestTakeoversDoNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rs := newRooms(t, Config{})
+		live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 		last := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-		for range takeoverBurst {
-			last = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-		}
 		_, v := play(subscribe(t, rs, "r"))
 		if !v.bound() {
-			t.Fatal("the last of the burst is not on air")
+			t.Fatal("the one that took over is not on air")
 		}
 		start := func() *publisher {
 			p := publish(t, rs, "r", "", ClaimConfig{Identity: "ann"})
@@ -205,13 +203,13 @@ func TestTakeoversDoNotFlap(t *testing.T) {
 		if v.from() != last.track || len(last.gone) != 0 {
 			t.Error("one too many took over at once")
 		}
-		if len(first.gone) != 1 || <-first.gone != EndReplaced {
-			t.Error("two wait")
+		if len(first.gone)+len(second.gone) != 0 {
+			t.Error("one who waits was ended")
 		}
 		// All keep sending.
-		for n := range uint16(takeoverWindow / time.Second) {
+		for n := range uint16(takeoverPause / time.Second) {
 			if v.from() != last.track {
-				t.Errorf("taken over %d s after the burst", n)
+				t.Errorf("taken over again %d s later", n)
 			}
 			time.Sleep(time.Second)
 			last.src.write(datagram(101+n, 1000, vp8Delta))
@@ -221,7 +219,10 @@ func TestTakeoversDoNotFlap(t *testing.T) {
 		second.src.write(datagram(200, 1000, vp8Key))
 		synctest.Wait()
 		if v.from() != second.track || len(last.gone) != 1 || <-last.gone != EndReplaced {
-			t.Error("not taken over when the window was past")
+			t.Error("not taken over when the pause was past")
+		}
+		if len(first.gone) != 1 || <-first.gone != EndReplaced {
+			t.Error("the one that came too early still waits")
 		}
 	})
 }
@@ -235,10 +236,8 @@ func TestHeldTakeoverOfWhoIsGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rs := newRooms(t, Config{})
+				live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 				p := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-				for range takeoverBurst {
-					p = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-				}
 				next := publish(t, rs, "r", "", ClaimConfig{Identity: "ann", Session: "next"})
 				wantErr(t, "start", next.Start(), nil)
 				leave(p)
@@ -257,17 +256,49 @@ func TestHeldTakeoverOfWhoIsGone(t *testing.T) {
 func TestHeldTakeoverGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rs := newRooms(t, Config{})
+		live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 		p := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-		for range takeoverBurst {
-			p = live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
-		}
 		next := publish(t, rs, "r", "", ClaimConfig{Identity: "ann"})
 		wantErr(t, "start", next.Start(), nil)
 		next.leave()
-		time.Sleep(2 * takeoverWindow)
+		time.Sleep(2 * takeoverPause)
 		synctest.Wait()
 		if len(p.gone) != 0 {
 			t.Error("replaced by one who has left")
+		}
+	})
+}
+
+// TestManyWaitToTakeOver: their number has a bound, the oldest goes, and when the
+// newest leaves the one before is next.
+func TestManyWaitToTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rs := newRooms(t, Config{})
+		live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		last := live(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+		var all []*publisher
+		for range maxWaiting + 1 {
+			p := publish(t, rs, "r", "", ClaimConfig{Identity: "ann"})
+			wantErr(t, "start", p.Start(), nil)
+			wantErr(t, "start again", p.Start(), nil)
+			all = append(all, p)
+		}
+		synctest.Wait()
+		for i, p := range all {
+			if gone := len(p.gone) != 0; gone != (i == 0) {
+				t.Errorf("number %d of those who wait: ended %t", i, gone)
+			}
+		}
+		all[maxWaiting].leave()
+		time.Sleep(takeoverPause)
+		synctest.Wait()
+		if len(last.gone) != 1 || !all[maxWaiting-1].is(claimStarted) {
+			t.Error("the last who waits did not take over")
+		}
+		for _, p := range all[1 : maxWaiting-1] {
+			if len(p.gone) != 1 || <-p.gone != EndReplaced {
+				t.Error("somebody waits still")
+			}
 		}
 	})
 }
@@ -440,7 +471,7 @@ func TestTakeoverFeedsTheSameViewers(t *testing.T) {
 		if err := silent.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(handoverTime)
+		time.Sleep(takeoverPause + handoverTime)
 		synctest.Wait()
 		if info, _ := rs.Info("r"); info.Program != "side" {
 			t.Errorf("a successor without media keeps the program: %+v", info)
