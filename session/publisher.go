@@ -101,6 +101,8 @@ func (i *ingest) open(s *Session, o *Offer, setup PublisherSetup) (tr transport,
 	})
 	answer, err = p.begin(o, plan)
 	if err != nil {
+		// There is nobody yet to be told of the end.
+		p.pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) {})
 		_ = p.pc.GracefulClose() // nothing was sent yet
 		return nil, nil, err
 	}

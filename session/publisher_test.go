@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,5 +242,27 @@ func TestPublisherRestartsICE(t *testing.T) {
 	case other := <-p.incoming:
 		t.Errorf("a new track %d after the restart, want %d to go on", other.SSRC, in.SSRC)
 	default:
+	}
+}
+
+// TestPublisherUnanswered: an offer that passed all checks and cannot be
+// answered ends quietly, although pion tells of the end of its connection.
+func TestPublisherUnanswered(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("y", 4000)
+	text := strings.NewReplacer(
+		"a=fmtp:111 minptime=10;useinbandfec=1", "a=fmtp:111 x="+long,
+		"a=rtpmap:96 H264/90000", "a=rtpmap:96 VP8/90000\r\na=fmtp:96 x="+long,
+	).Replace(string(testdata(t, "fixtures/o_ok.sdp")))
+	offer := parseOffer(t, text)
+	if err := offer.CheckPublish(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := newTable(t, nil).OpenPublisher(offer, session.PublisherSetup{
+		Labels: session.Labels{Room: "demo", Publication: "main"},
+		Closed: func(c session.Cause) { t.Errorf("told of the end (%v) of what never began", c) },
+	})
+	if got := problem(t, err); got != session.ProblemTooComplex {
+		t.Errorf("got %v", err)
 	}
 }
