@@ -299,7 +299,12 @@ func drainSender(s *webrtc.RTPSender) {
 func (r *rig) viewer(t *testing.T, room string, o peerOptions) *peer {
 	t.Helper()
 	p := newPeer(t, o)
+	asked := map[webrtc.RTPCodecType]bool{}
 	for _, c := range codecsNamed(o.codecs) {
+		if asked[c.Kind] {
+			continue
+		}
+		asked[c.Kind] = true
 		_, err := p.pc.AddTransceiverFromKind(c.Kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 		if err != nil {
 			t.Fatal(err)
