@@ -126,7 +126,7 @@ var advice = []Advice{
 		"Wait for the next keyframe, or ask the publisher for a keyframe interval of 2 seconds.", false,
 	},
 	{
-		CauseBFrames, "The video has B-frames, which browsers show in the wrong order.",
+		CauseBFrames, "The video has B-frames, which browsers show in the wrong order: it is held back.",
 		"Switch B-frames off (OBS: Max B-frames 0 or tune zerolatency; ffmpeg: -bf 0) and start again.",
 		"Ask the publisher to switch B-frames off.", false,
 	},

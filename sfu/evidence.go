@@ -101,6 +101,33 @@ func (t *Track) reordered(now time.Time) bool {
 	return t.evidence.disorders.Load() >= reorderedTimes && now.Sub(moment(&t.evidence.disordered)) < reorderedFor
 }
 
+// disordered tells whether viewers must be spared a track that they still get.
+func (t *Track) disordered() bool {
+	return t.evidence.disorders.Load() >= reorderedTimes && !t.withheld.Load()
+}
+
+// withhold keeps a track with B-frames from viewers, who would see its pictures
+// in the wrong order (WHEP knows no other), or gives it back.
+func (t *Track) withhold(yes bool) {
+	r := t.claim.room
+	r.mu.Lock()
+	defer r.leave()
+	if t.withheld.Load() == yes || t.claim.is(claimEnded) {
+		return
+	}
+	t.withheld.Store(yes)
+	t.claim.log.Info("video with B-frames", "withheld", yes)
+	r.refresh(time.Now())
+}
+
+// forgive gives a track back that was withheld and has no B-frames any more.
+func (t *Track) forgive(now time.Time) {
+	if t.withheld.Load() && !t.reordered(now) {
+		t.evidence.disorders.Store(0)
+		t.withhold(false)
+	}
+}
+
 // trouble is what is wrong with a video track that is being sent.
 func (t *Track) trouble(now time.Time) Trouble {
 	switch {
@@ -164,6 +191,7 @@ func (c *Claim) Diagnose(now time.Time) Trouble {
 		return NoVideo
 	}
 	for _, t := range layers {
+		t.forgive(now)
 		if trouble := t.trouble(now); trouble != "" {
 			return trouble
 		}
@@ -185,10 +213,12 @@ func (s *Subscription) Diagnose(now time.Time) Trouble {
 			return ""
 		}
 	case NoKeyframe, BFrames, ProfileDiffers: // of whatever layer
-		if watched.track == nil {
+		switch {
+		case watched.out == nil:
 			return ""
+		case watched.track != nil: // nil: it is withheld
+			return watched.track.trouble(now)
 		}
-		return watched.track.trouble(now)
 	default: // the viewer suffers from it as it is
 	}
 	return trouble

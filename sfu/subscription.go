@@ -188,6 +188,9 @@ func (s *Subscription) bind(p *publication, now time.Time) {
 		if p != nil {
 			t = p.current.choose(k, s.selection, s.sinks[k].track)
 		}
+		if t != nil && t.withheld.Load() {
+			t = nil
+		}
 		s.sinks[k].move(t, s.room.rooms, now)
 	}
 }

@@ -73,10 +73,11 @@ type Track struct {
 	recv *receiver
 	time *trackTiming
 
-	heard   atomic.Int64                              // when the last media came: nanoseconds since Rooms.epoch
-	size    atomic.Uint64                             // of the picture, width in the upper half; 0: not known
-	sent    atomic.Pointer[webrtc.RTPCodecCapability] // see carried
-	awaited atomic.Bool                               // a subscription waits for a keyframe to change over
+	heard    atomic.Int64                              // when the last media came: nanoseconds since Rooms.epoch
+	size     atomic.Uint64                             // of the picture, width in the upper half; 0: not known
+	sent     atomic.Pointer[webrtc.RTPCodecCapability] // see carried
+	awaited  atomic.Bool                               // a subscription waits for a keyframe to change over
+	withheld atomic.Bool                               // from viewers; changed under the room's lock
 
 	// Guarded by the room's lock.
 	silent   bool   // a layer from which nothing comes
@@ -213,6 +214,9 @@ func (t *Track) accept(h *rtpHeader, wire uint64, now time.Time) {
 		t.claim.lastMedia.Store(1 + at)
 		if t.claim.is(claimStarted) {
 			t.claim.goLive(now)
+		}
+		if t.disordered() {
+			t.withhold(true)
 		}
 	}
 	t.mu.Lock()

@@ -359,3 +359,14 @@ func TestClientRefusesToLoseTheOffer(t *testing.T) {
 	}
 	n.gone(t)
 }
+
+// What package sfu finds wrong is a cause that sessions can have.
+func TestTroublesAreCauses(t *testing.T) {
+	for _, trouble := range []sfu.Trouble{
+		sfu.NoRTP, sfu.Silent, sfu.NoVideo, sfu.NoKeyframe, sfu.BFrames, sfu.ProfileDiffers, sfu.NotLive, sfu.CodecRefused,
+	} {
+		if _, ok := session.Cause(trouble).Advice(); !ok {
+			t.Errorf("%s is not of the closed list", trouble)
+		}
+	}
+}
