@@ -111,6 +111,39 @@ func TestPlayComesBackAfterAGoodbye(t *testing.T) {
 	publisher.until(`window.sluice.session.attempts >= 2 && ` + isOnAir)
 }
 
+// The gateway knows more than the browser of why there is no picture: what it
+// says stands on both pages, with the next step, until it is over.
+func TestPagesSayWhy(t *testing.T) {
+	const title, next = "The video has B-frames.", "Switch them off."
+	f := newFake(t)
+	publisher := onAir(t, f)
+	viewer := openTab(t, publisher.ctx, f.url+"/play/garden", "409")
+	viewer.until(isPlaying)
+	says := func(prefix string) string {
+		return `document.querySelector('#` + prefix + `-title').textContent === ` + jsString(title) +
+			` && document.querySelector('#` + prefix + `-next').textContent === ` + jsString(next)
+	}
+	f.advise(title, next)
+	publisher.until(says("trouble") + ` && !document.querySelector('#trouble').hidden`)
+	if state := eval[string](viewer, "window.sluice.session.state"); state != "playing" {
+		t.Errorf("a viewer who has a picture is told: it is %s", state)
+	}
+	f.blind(true)
+	viewer.until(says("notice") + ` && window.sluice.session.state === 'stalled'`)
+	late := openTab(t, publisher.ctx, f.url+"/play/garden", "409")
+	late.until(says("notice"))
+
+	f.blind(false)
+	f.advise("", "")
+	publisher.until(`document.querySelector('#trouble').hidden`)
+	viewer.until(isPlaying)
+	late.until(isPlaying)
+
+	f.advise("A moderator ended the session.", next)
+	f.closeAll()
+	viewer.until(`window.sluice.session.history.some((entry) => entry.state === 'retrying' && entry.detail === 'A moderator ended the session.')`)
+}
+
 func TestPlayRestartsICE(t *testing.T) {
 	f := newFake(t)
 	publisher := onAir(t, f)

@@ -34,6 +34,8 @@ type fake struct {
 	token    string // "" lets everybody in
 	refusal  *refusal
 	sessions map[string]*fakeSession
+	advice   any  // what it says of every session; nil: all is well
+	dark     bool // viewers get the sound alone
 	tracks   map[webrtc.RTPCodecType]*webrtc.TrackLocalStaticRTP
 	ask      func() // asks the publisher for a keyframe
 	requests []string
@@ -118,6 +120,7 @@ func newFake(t *testing.T) *fake {
 	routes.HandleFunc("POST /whep/{room}/{publication}", f.guard(f.play))
 	routes.HandleFunc("PATCH /s/{id}", f.restart)
 	routes.HandleFunc("DELETE /s/{id}", f.end)
+	routes.HandleFunc("GET /s/{id}/status", f.status)
 	routes.HandleFunc("GET /v1/rooms", f.guard(f.rooms))
 	server := httptest.NewServer(f.log(routes))
 	f.url = server.URL
@@ -163,6 +166,31 @@ func (f *fake) want(token string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.token = token
+}
+
+// advise makes the gateway say that something is wrong; "": all is well.
+func (f *fake) advise(title, next string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.advice = nil
+	if title != "" {
+		f.advice = map[string]string{"title": title, "next": next, "type": "/problems/some"}
+	}
+}
+
+func (f *fake) status(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	advice := f.advice
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"state": "live", "cause": nil, "advice": advice}) // the browser went away
+}
+
+// blind keeps the video from viewers.
+func (f *fake) blind(yes bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dark = yes
 }
 
 // closeAll says goodbye to everybody, as a draining gateway does.
@@ -227,6 +255,12 @@ func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
 					return
 				}
 				packet.Extension, packet.Extensions = false, nil
+				f.mu.Lock()
+				dark := f.dark && remote.Kind() == webrtc.RTPCodecTypeVideo
+				f.mu.Unlock()
+				if dark {
+					continue
+				}
 				_ = local.WriteRTP(packet) // a viewer that left is not an error
 			}
 		})

@@ -5,7 +5,7 @@
  * @module
  */
 import { Backoff } from './backoff.js';
-import { Problem, wordsFor, wordsForLoss } from './problem.js';
+import { Problem, wordsFor, wordsForLoss, wordsForStatus } from './problem.js';
 import { mediaAddresses } from './sdp.js';
 import { openSession } from './session.js';
 import { watch } from './watch.js';
@@ -103,6 +103,16 @@ export class Connection extends EventTarget {
     this.#wake();
   }
 
+  /**
+   * What the gateway says is wrong with the session.
+   * @returns {Promise<import('./problem.js').Words | null>} null when all is well, or nobody knows
+   */
+  async why() {
+    const session = this.#session;
+    const words = wordsForStatus(await session?.status());
+    return session === this.#session ? words : null;
+  }
+
   /** Ends the session and tells the gateway. Also right in a pagehide listener. */
   stop() {
     this.#session?.close();
@@ -181,7 +191,10 @@ export class Connection extends EventTarget {
       });
       note(facts, 'lost', cause);
       if (cause === 'ended') session.ended();
-      return { words: wordsForLoss(cause, mediaAddresses(session.answer)), goodbye: cause === 'ended' && facts.connectedMs !== null };
+      const own = wordsForLoss(cause, mediaAddresses(session.answer));
+      // Without a network there is nobody to ask.
+      const words = cause === 'network' || cause === 'stopped' ? null : await this.why();
+      return { words: words ? { ...words, detail: own.detail } : own, goodbye: cause === 'ended' && facts.connectedMs !== null };
     } catch (error) {
       return this.#judge(error);
     } finally {

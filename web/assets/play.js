@@ -21,6 +21,7 @@ import {
 import { Player } from './whep.js';
 
 const PATIENCE_MS = 3000; // without a picture this long after the connection: say why
+const EXPLAIN_MS = 2000;
 const STATS_MS = 1000;
 const STALL_LOOKS = 2; // looks without a packet, one each STATS_MS, after which the picture has stopped
 const CHROME_MS = 3000; // controls hide after this long without a movement
@@ -115,28 +116,35 @@ let patience = 0;
 async function explain() {
   if (player.state !== 'connected' || player.facts.firstFrameMs !== null) return;
   await measure();
+  const why = await player.why(); // it sees the publisher's side, too
   if (flow && player.state === 'connected' && player.facts.firstFrameMs === null) {
-    const words = whyNoPicture(flow, rejectedKinds(player.answer));
+    const words = why ?? whyNoPicture(flow, rejectedKinds(player.answer));
     const soundOnly = (flow.audio?.packets ?? 0) > 0 && (flow.video?.packets ?? 0) === 0;
     say('connected', soundOnly ? 'Sound only' : 'Connected', words);
   }
-  patience = window.setTimeout(explain, 1000);
+  patience = window.setTimeout(explain, EXPLAIN_MS);
 }
 
 // ---- has the picture stopped ---------------------------------------------------
 
-/** What the last look saw: the count of packets and how often it stayed the same. */
+/** What the last look saw: the counts of packets and how often they stayed the same. */
 let lastPackets = -1;
+let lastPictures = -1;
 let looksWithout = 0;
+let looksDark = 0; // without a packet of video
+let asking = false;
 
 /** A still picture must not be called live: the publisher may be gone while the session is well. */
 async function lookForMedia() {
   const phase = document.body.dataset.phase;
   if (player.state !== 'connected' || (phase !== 'playing' && phase !== 'stalled')) {
-    looksWithout = 0;
+    looksWithout = looksDark = 0;
     return;
   }
   await measure();
+  const pictures = flow?.video?.packets ?? 0;
+  looksDark = pictures === lastPictures ? looksDark + 1 : 0;
+  lastPictures = pictures;
   const packets = (flow?.video?.packets ?? 0) + (flow?.audio?.packets ?? 0);
   looksWithout = packets === lastPackets ? looksWithout + 1 : 0;
   lastPackets = packets;
@@ -147,7 +155,20 @@ async function lookForMedia() {
       detail: 'The publisher has stopped, or is cut off.',
       next: 'It goes on by itself when the publisher is back.',
     });
-  } else if (looksWithout === 0 && phase === 'stalled') say('playing', 'Live', null);
+  } else if (looksDark === 0 && phase === 'stalled') say('playing', 'Live', null);
+  if (looksDark >= STALL_LOOKS && looksDark % STALL_LOOKS === 0) await askWhy();
+}
+
+/** The picture has stopped: the gateway may know why, also where the sound goes on. */
+async function askWhy() {
+  if (asking) return;
+  asking = true;
+  const words = await player.why();
+  asking = false;
+  const phase = document.body.dataset.phase;
+  if (words && looksDark > 0 && player.state === 'connected' && (phase === 'playing' || phase === 'stalled')) {
+    say('stalled', looksWithout > 0 ? 'Waiting' : 'Sound only', words);
+  }
 }
 
 // ---- statistics -----------------------------------------------------------------

@@ -158,6 +158,17 @@ function byStatus({ status, title }, role) {
 }
 
 /**
+ * What the gateway says is wrong with a session.
+ * @param {any} status as Session.status() gives it
+ * @returns {Words | null} null when nothing is, as far as it knows
+ */
+export function wordsForStatus(status) {
+  const advice = status?.advice;
+  if (typeof advice?.title !== 'string' || typeof advice?.next !== 'string' || advice.title === '') return null;
+  return { title: advice.title, detail: '', next: advice.next };
+}
+
+/**
  * Why a connection was lost, for the reader.
  * @param {string} cause as given by watch()
  * @param {string[]} addresses where the gateway said its media is

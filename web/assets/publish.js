@@ -19,6 +19,7 @@ import { Publisher, sendableCodecs } from './whip.js';
 
 const STATS_MS = 1000;
 const LEVEL_MS = 66;
+const HEALTH_MS = 2000;
 
 const { base, room, query } = place('publish');
 const token = new Token(`publish:${room}`);
@@ -32,6 +33,7 @@ let publisher = null;
 let facts = newFacts();
 let capturing = 0; // number of the newest attempt to capture
 let liveSince = 0;
+let advised = false; // the trouble shown is the gateway's word on what it gets
 /** @type {{pc: RTCPeerConnection, report: RTCStatsReport} | null} */
 let previous = null;
 
@@ -149,6 +151,19 @@ function trouble(words) {
   setText($('trouble-detail'), words?.detail ?? '');
   setText($('trouble-next'), words?.next ?? '');
   if (words) setText($('announce'), [words.title, words.detail, words.next].filter(Boolean).join(' '));
+}
+
+/** Shows what the gateway finds wrong with what it gets. */
+async function lookAfter() {
+  const mine = publisher;
+  if (document.hidden || mine?.state !== 'connected') {
+    advised = false;
+    return;
+  }
+  const words = await mine.why();
+  if (mine !== publisher || mine.state !== 'connected') return;
+  if (words || advised) trouble(words);
+  advised = words !== null;
 }
 
 /** @param {Partial<import('./problem.js').Words> | null} words null shows the picture @param {boolean} [again] offers a button */
@@ -401,5 +416,6 @@ drawState('idle');
 drawStats();
 setInterval(drawStats, STATS_MS);
 setInterval(drawLevel, LEVEL_MS);
+setInterval(lookAfter, HEALTH_MS);
 await onSettings();
 if (query.get('auto') === '1') start();

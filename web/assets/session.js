@@ -6,6 +6,7 @@ import { Problem, problemOf } from './problem.js';
 
 const POST_TIMEOUT_MS = 15000;
 const PATCH_TIMEOUT_MS = 5000;
+const STATUS_TIMEOUT_MS = 1500; // a word of explanation is worth no longer wait
 
 /** A session on the gateway, known by its unguessable URL. */
 export class Session {
@@ -43,6 +44,19 @@ export class Session {
     if (response.status !== 200) throw await problemOf(response);
     this.etag = response.headers.get('ETag') ?? '';
     return response.text();
+  }
+
+  /**
+   * Asks the gateway how the session is, and why. It knows for a minute after the end, too.
+   * @returns {Promise<unknown>} null when it does not answer, or not in that way
+   */
+  async status() {
+    try {
+      const response = await send(`${this.url}/status`, STATUS_TIMEOUT_MS, undefined, { headers: bearer(this.#token) });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null; // no news
+    }
   }
 
   /** The gateway has ended the session by itself: close() has nothing left to do. */

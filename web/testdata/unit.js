@@ -98,6 +98,9 @@ async function problem(m) {
   }
   equal('the gateway\'s detail fills in', m.wordsFor(new m.Problem({ status: 422, detail: 'D' }), 'viewer').detail, 'D');
   equal('our words are for people', m.wordsFor(new m.Problem({ status: 401, detail: 'Send Authorization: Bearer' }), 'viewer').detail.includes('Bearer'), false);
+  const advice = { title: 'The video has B-frames.', next: 'Switch them off.', type: '/problems/b-frames' };
+  equal('the gateway says why', m.wordsForStatus({ state: 'live', cause: 'b-frames', advice }), { title: advice.title, detail: '', next: advice.next });
+  equal('and says nothing when all is well', [null, undefined, 'text', {}, { advice: null }, { advice: { title: 1 } }].map(m.wordsForStatus), Array(6).fill(null));
   equal('token asked for', [401, 403, 503].map((status) => Boolean(m.wordsFor(new m.Problem({ status }), 'viewer').askToken)), [true, true, false]);
 }
 
