@@ -35,6 +35,7 @@ type Agent struct {
 	ciphers          []dtls.CipherSuiteID
 	candidates       string // lines added to each section
 	edit             func(offer string) string
+	optional         bool // a server that does not play the codec is not judged
 
 	Session   *Session
 	Offer     string

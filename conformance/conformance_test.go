@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -128,4 +133,40 @@ func TestEveryRow(t *testing.T) {
 		}
 	}
 	t.Logf("%d checks, %d exempt", len(checked), len(conformance.Exempts()))
+}
+
+// TestOneRoom judges our node by a room that is the only one: the checks take
+// turns in it, and still come to their end.
+func TestOneRoom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for timers of the server")
+	}
+	t.Parallel()
+	n := gatewaytest.Start(t)
+	node, err := url.Parse(n.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(node)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; strings.HasPrefix(p, "/wh") && p != "/whip/only" && p != "/whep/only" {
+			http.NotFound(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	began := time.Now()
+	report, err := conformance.Run(t.Context(), conformance.Target{WHIP: front.URL + "/whip/only", WHEP: front.URL + "/whep/only"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		if r.Result == conformance.Fail && r.Level.Binding() {
+			t.Errorf("%s (%s): %s: %s", r.ID, r.Level, r.What, r.Detail)
+		}
+	}
+	if took := time.Since(began); took > 240*time.Second {
+		t.Errorf("the suite took %v, want 240 s at most", took)
+	}
 }

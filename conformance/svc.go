@@ -108,8 +108,8 @@ func checkSVC(t *T) {
 }
 
 // viewVP9 plays Opus and VP9 by hand.
-func (t *T) viewVP9() *Agent {
-	v := t.agent([]Media{opusSection("recvonly"), vp9Section("recvonly")})
+func (t *T) viewVP9(change ...func(*Agent)) *Agent {
+	v := t.agent([]Media{opusSection("recvonly"), vp9Section("recvonly")}, change...)
 	t.openLive(v)
 	v.connect()
 	v.keepAlive(2 * time.Second)

@@ -62,11 +62,15 @@ func whepEventDataChecks() []Check {
 // whepLayersData looks at the event of a publisher with layers.
 func whepLayersData(t *T) {
 	t.goOnAirInLayers()
-	_, link := t.withEvents(vp8Offer)
+	r := t.PostOffer(t.Room.WHEP, "", vp8Offer)
+	if r.Status != http.StatusCreated {
+		t.Skipf("the server does not play layers of VP8: %v", r)
+	}
+	link := t.eventsOf(t.opened(r, ""))
 	if !link.sends("layers") {
 		t.Skipf("the server does not announce the event layers")
 	}
-	r := t.postEvents(link, `["layers"]`)
+	r = t.postEvents(link, `["layers"]`)
 	if r.Status == http.StatusBadRequest {
 		t.Skipf("the server does not have the event layers: %v", r)
 	}

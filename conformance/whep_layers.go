@@ -95,7 +95,11 @@ func (t *T) withLayers() *Link {
 
 func (t *T) inLayers() (*Publisher, *Link) {
 	p := t.goOnAirInLayers()
-	links := t.watch(PlayOffer(), vp8Offer).Created.linksOf(relLayer)
+	r := t.PostOffer(t.Room.WHEP, "", vp8Offer)
+	if r.Status != http.StatusCreated {
+		t.Skipf("the server does not play layers of VP8: %v", r)
+	}
+	links := r.linksOf(relLayer)
 	if len(links) == 0 {
 		t.Skipf("the server offers no choice of a layer")
 	}

@@ -93,7 +93,11 @@ func guess(at string) string {
 	b := []byte(at)
 	random := randomText(16)
 	for i := range min(16, len(b)) {
-		if c := b[len(b)-1-i]; c == '.' || c == '/' || c == '-' || c == '=' || c == '?' {
+		c := b[len(b)-1-i]
+		if c == '/' {
+			break // beyond the last element it would be another resource, or host
+		}
+		if c == '.' || c == '-' || c == '=' || c == '?' {
 			continue
 		}
 		b[len(b)-1-i] = random[i]

@@ -18,7 +18,11 @@ func whipRevivalChecks() []Check {
 			What: "trickle after the connection is up is taken and changes nothing",
 			Run: func(t *T) {
 				a, _ := t.publish()
-				t.Want(t.trickle(a, candidateLine(a)), "204", Is(204))
+				r := t.trickle(a, candidateLine(a))
+				if unsupported(r) {
+					t.Skipf("the server takes no trickle: %v", r)
+				}
+				t.Want(r, "204", Is(204))
 				if m := a.check(check{}); !successful(m) {
 					t.Errorf("expected the connection to go on, got %s to a check", responseText(m))
 				}
@@ -166,6 +170,9 @@ func checkRestartMedia(t *T) {
 
 // wantRefusalHarmless sends restarts that cannot be done.
 func (t *T) wantRefusalHarmless(a *Agent) {
+	if r := t.Patch(a.Session, RestartOf(a.Offer), `"stale"`); unsupported(r) {
+		t.Skipf("the server does not restart ICE: %v", r)
+	}
 	for what, r := range map[string]*Response{
 		"a stale ETag":               t.Patch(a.Session, RestartOf(a.Offer), `"stale"`),
 		"a password without a ufrag": t.Patch(a.Session, DropLines(RestartOf(a.Offer), "a=ice-ufrag:"), "*"),
