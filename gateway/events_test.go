@@ -261,6 +261,7 @@ func TestEventsOutliveTheWriteTimeout(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 17 s")
 	}
+	t.Parallel()
 	n := start(t)
 	if _, err := n.Rooms().Create("demo", gatewaytest.Waiting()); err != nil {
 		t.Fatal(err)
@@ -305,7 +306,12 @@ func TestEventRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	session, events := n.watch(t, "/whep/demo")
-	publisher, _ := n.post(t, "/whip/demo", "", offer(t, webrtc.RTPTransceiverDirectionSendonly))
+	publisher, created := n.post(t, "/whip/demo", "", offer(t, webrtc.RTPTransceiverDirectionSendonly))
+	for rel := range links(t, created.Header) {
+		if strings.HasPrefix(rel, "urn:ietf:params:whip:ext") {
+			t.Errorf("the relation %q is not registered", rel)
+		}
+	}
 	stream := n.subscribe(t, events, `["active"]`)
 	asJSON := []string{"Content-Type", "application/json"}
 	for _, tc := range []struct {

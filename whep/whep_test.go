@@ -38,6 +38,11 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
+	return newNodeWith(t, sfu.DefaultConfig())
+}
+
+func newNodeWith(t *testing.T, cfg sfu.Config) *node {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	n := &node{failed: make(chan error, 16)}
 	routes := http.NewServeMux()
@@ -49,7 +54,7 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms := sfu.NewRooms(sfu.DefaultConfig(), log)
+	rooms := sfu.NewRooms(cfg, log)
 	n.Endpoint = &whep.Endpoint{Rooms: rooms, Sessions: table}
 	t.Cleanup(func() {
 		n.client.CloseIdleConnections()
@@ -67,6 +72,9 @@ func newNode(t *testing.T) *node {
 	}
 	routes.HandleFunc("POST /whep/{room}", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, n.Post(w, r, r.PathValue("room"), "", ""))
+	})
+	routes.HandleFunc("GET /s/{id}/events", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, n.GetEvents(w, r, r.PathValue("id")))
 	})
 	routes.HandleFunc("PATCH /s/{id}", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, table.Patch(w, r, r.PathValue("id")))
@@ -99,8 +107,9 @@ func (s *source) Read(b []byte) (int, error) {
 
 func (*source) WriteRTCP([]rtcp.Packet) error { return nil }
 
-// publish puts VP8 on air in the room "demo".
-func (n *node) publish(t *testing.T) {
+// publish puts VP8 on air in the room "demo", until the test ends or end is
+// called.
+func (n *node) publish(t *testing.T) (end func()) {
 	t.Helper()
 	claim, err := n.Rooms.Publish("demo", "", sfu.ClaimConfig{Session: "s"})
 	if err != nil {
@@ -116,12 +125,13 @@ func (n *node) publish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := sync.OnceFunc(func() { close(src.ended); claim.Close() })
+	end = sync.OnceFunc(func() { close(src.ended); claim.Close() })
 	t.Cleanup(end)
 	poll(t, "the room live", func() bool {
 		info, err := n.Rooms.Info("demo")
 		return err == nil && info.Live
 	})
+	return end
 }
 
 func poll(t *testing.T, what string, ok func() bool) {
@@ -202,9 +212,14 @@ func (v *viewer) plays(t *testing.T) {
 func (n *node) play(t *testing.T) (*viewer, *whep.ClientSession, error) {
 	t.Helper()
 	v := newViewer(t)
-	c := whep.Client{URL: n.url + "/whep/demo", HTTP: n.client}
-	s, err := c.Play(t.Context(), v.pc)
+	s, err := n.playInto(t, v)
 	return v, s, err
+}
+
+func (n *node) playInto(t *testing.T, v *viewer) (*whep.ClientSession, error) {
+	t.Helper()
+	c := whep.Client{URL: n.url + "/whep/demo", HTTP: n.client}
+	return c.Play(t.Context(), v.pc)
 }
 
 func (n *node) gone(t *testing.T) {
