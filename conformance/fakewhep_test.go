@@ -305,8 +305,10 @@ func TestFakeIsRight(t *testing.T) {
 	t.Parallel()
 	only := []string{"WHEP-CTR-05"}
 	for _, c := range Checks() {
-		ours := selected(c.ID, []string{"WHEP-HTTP", "WHEP-POST", "WHEP-CTR", "WHEP-OLD", "WHEP-PATCH", "WHEP-TRK", "WHEP-DEL",
-			"WHEP-LB", "WHEP-EXT", "WHEP-LINK", "WHEP-SEC", "WHEP-SSE"})
+		ours := selected(c.ID, []string{
+			"WHEP-HTTP", "WHEP-POST", "WHEP-CTR", "WHEP-OLD", "WHEP-PATCH", "WHEP-TRK", "WHEP-DEL",
+			"WHEP-LB", "WHEP-EXT", "WHEP-LINK", "WHEP-SEC", "WHEP-SSE",
+		})
 		if ours && !c.Patient && c.ID != "WHEP-CTR-08" && c.ID != "WHEP-DEL-04" && c.ID != "WHEP-DEL-05" { // those want media
 			only = append(only, c.ID)
 		}

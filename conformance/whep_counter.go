@@ -17,7 +17,7 @@ const offerLimit = 30 * time.Second
 // what hangs on it.
 func (t *T) counter() *Response {
 	var r *Response
-	for _, offer := range []string{Offer(vp8Section("recvonly")), Offer(opusSection("sendonly"), h264Section("sendonly"))} {
+	for _, offer := range []string{Offer(vp8Section()), Offer(opusSection("sendonly"), h264Section("sendonly"))} {
 		r = t.PostOffer(t.Room.WHEP, offer, header("Prefer", "whep-counter-offer"))
 		if r.Status == http.StatusNotAcceptable {
 			return r
@@ -210,7 +210,7 @@ func counterTags(t *T) {
 
 func counterUnasked(t *T) {
 	for _, offer := range []string{
-		Offer(vp8Section("recvonly")), Offer(opusSection("sendonly"), h264Section("sendonly")),
+		Offer(vp8Section()), Offer(opusSection("sendonly"), h264Section("sendonly")),
 		DropLines(PlayOffer(), "a=group"), PlayOffer(), browserOffer("recvonly"),
 	} {
 		if r := t.PostOffer(t.Room.WHEP, offer); r.Status == http.StatusNotAcceptable {

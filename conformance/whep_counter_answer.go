@@ -98,7 +98,7 @@ func answerPrecondition(t *T) {
 
 // proposedOrNone is the session of a counter-offer; nil when the server makes none.
 func (t *T) proposedOrNone() *Session {
-	r := t.PostOffer(t.Room.WHEP, Offer(vp8Section("recvonly")), header("Prefer", "whep-counter-offer"))
+	r := t.PostOffer(t.Room.WHEP, Offer(vp8Section()), header("Prefer", "whep-counter-offer"))
 	if r.Status != http.StatusNotAcceptable {
 		return nil
 	}

@@ -162,5 +162,5 @@ func (t *T) goOnAirInLayers() *Publisher {
 
 // vp8Offer makes an offer one of VP8 and Opus.
 func vp8Offer(r *Request) {
-	r.Body = Offer(opusSection("recvonly"), vp8Section("recvonly"))
+	r.Body = Offer(opusSection("recvonly"), vp8Section())
 }

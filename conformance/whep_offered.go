@@ -151,9 +151,9 @@ func whepOneURL(t *T) {
 }
 
 // vp8Section is a section of a codec that nobody publishes in the live room.
-func vp8Section(direction string) Media {
+func vp8Section() Media {
 	return Media{
-		Kind: "video", MID: "1", Direction: direction, Formats: "98",
+		Kind: "video", MID: "1", Direction: "recvonly", Formats: "98",
 		Codecs: "a=rtpmap:98 VP8/90000\r\na=rtcp-fb:98 nack\r\na=rtcp-fb:98 nack pli\r\n",
 	}
 }
@@ -162,7 +162,7 @@ func whepNoCommonCodec(t *T) {
 	if t.Room.WHIP == "" {
 		t.Skipf("what is on air is not known: no WHIP endpoint was named")
 	}
-	r := t.PostOffer(t.Room.WHEP, Offer(vp8Section("recvonly")))
+	r := t.PostOffer(t.Room.WHEP, Offer(vp8Section()))
 	if r.Status == http.StatusCreated {
 		t.differsf("expected 422 to an offer of VP8 where H264 is on air, got 201")
 		return

@@ -308,7 +308,7 @@ func (t *T) simulcast(rids []string, widths map[string]int) (*Agent, map[string]
 
 // viewVP8 plays Opus and VP8 by hand.
 func (t *T) viewVP8(change ...func(*Agent)) *Agent {
-	v := t.agent([]Media{opusSection("recvonly"), vp8Section("recvonly")}, change...)
+	v := t.agent([]Media{opusSection("recvonly"), vp8Section()}, change...)
 	t.openLive(v)
 	v.connect()
 	v.keepAlive(2 * time.Second)
