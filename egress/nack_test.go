@@ -372,7 +372,10 @@ func TestIndexIsNeverUsedTwice(t *testing.T) {
 				}
 				s.Write(p)
 				if rng(3) == 0 {
-					far.nack(v, videoSSRC, uint16(s.next-rng(30)))
+					v.mu.Lock()
+					next := s.next
+					v.mu.Unlock()
+					far.nack(v, videoSSRC, uint16(next-rng(30)))
 				}
 				if rng(3) == 0 {
 					s.pace(time.Now())

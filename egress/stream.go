@@ -56,6 +56,11 @@ type clockSample struct {
 	ok        bool
 }
 
+// clockTrust is how far the clocks of two sources may lie off the arrival of
+// their packets. Within it they say better how far apart two pictures are:
+// the layers of one publisher share a clock.
+const clockTrust = time.Second
+
 // maxGap is the jump in sequence numbers beyond which packets are not lost but
 // renumbered. A receiver takes half the number space for a step back.
 const maxGap = 1 << 14
@@ -80,6 +85,7 @@ type Stream struct {
 	sent    bool      // a packet was sent: what follows is set
 	last    uint32    // newest timestamp sent
 	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
+	before  moment    // tells when it was made
 
 	packets, octets uint32 // of sender reports
 	rtcpIndex       uint32 // SRTCP index of the last of them
@@ -140,9 +146,12 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 
 // Unbind stops sending from src; it does nothing when another source is bound.
 func (s *Stream) Unbind(src Source) {
+	var c clockSample
+	c.read(src, time.Now())
 	s.viewer.mu.Lock()
 	defer s.viewer.mu.Unlock()
 	if s.current != nil && s.current.source == src {
+		s.current.clock = c
 		s.release()
 	}
 }
@@ -186,6 +195,9 @@ func (s *Stream) Write(p *Packet) {
 func (s *Stream) release() {
 	if s.current != nil {
 		s.current.ended = time.Now()
+		if b := s.current; b.open {
+			s.before = moment{b.clock, b.offset, b.format.ClockRate}
+		}
 		s.current = nil
 	}
 	s.endCatchup()
@@ -236,6 +248,23 @@ func (s *Stream) forward(p *Packet, now time.Time) {
 	s.send(p, index, now)
 }
 
+// moment maps the timestamps that a stream sends of a binding to the gateway's
+// clock, as its source did last.
+type moment struct {
+	clock  clockSample
+	offset uint32 // outgoing minus incoming timestamp
+	rate   uint32
+}
+
+// at is when the media of a timestamp was made.
+func (m moment) at(timestamp uint32) time.Time {
+	ticks := int32(timestamp - m.offset - m.clock.timestamp)
+	return m.clock.at.Add(time.Duration(ticks) * time.Second / time.Duration(max(m.rate, 1)))
+}
+
+// moment is that of a binding that has sent nothing yet.
+func (b *binding) moment() moment { return moment{b.clock, 0, b.format.ClockRate} }
+
 // openBinding decides what the first packet of a binding goes out as, and
 // sends the sender report that belongs to it: a receiver that has none cannot
 // place what it is sent.
@@ -245,7 +274,11 @@ func (s *Stream) openBinding(p *Packet, now time.Time) {
 	s.jump(p)
 	ticks := uint32(0)
 	if s.sent {
-		gone := min(max(0, p.arrival(now).Sub(s.lastAt)), time.Hour) // no step of half the number space
+		gone := p.arrival(now).Sub(s.lastAt)
+		if made := b.moment().at(p.Timestamp).Sub(s.before.at(s.last)); s.before.clock.ok && b.clock.ok && (made-gone).Abs() < clockTrust {
+			gone = made
+		}
+		gone = min(max(0, gone), time.Hour) // no step of half the number space
 		ticks = max(1, uint32(gone.Seconds()*float64(b.format.ClockRate)))
 	}
 	b.offset = s.last + ticks - p.Timestamp

@@ -1,0 +1,55 @@
+package egress
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Two sources of one publisher share a clock: a picture of the second follows
+// one of the first by the time between the two, however long each was under
+// way. A clock that cannot be that of what comes is not believed.
+func TestTimestampOverAChangeOfLayer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		made time.Duration // the second picture, after the first, by the clocks
+		want time.Duration // by what the viewer is told
+	}{
+		{"one clock", 40 * time.Millisecond, 40 * time.Millisecond},
+		{"made before what was sent", -20 * time.Millisecond, 0},
+		{"another publisher's clock", time.Hour, 90 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, v, far := start(t, gcm, defaultStreams())
+				s := v.Stream("video")
+				low, high := newTrack(90000), newTrack(90000)
+				high.epoch = low.epoch.Add(-10 * time.Second) // its timestamps are ahead
+				stamp := func(src *track, at time.Duration) uint32 {
+					return uint32(int64(low.epoch.Add(at).Sub(src.epoch).Seconds() * 90000))
+				}
+				time.Sleep(time.Second)
+				s.Bind(low, videoFormat, nil)
+				// Both pictures are under way for some time.
+				first := low.packet(1<<16, stamp(low, time.Second), "low")
+				first.Key, first.Arrived = true, low.epoch.Add(time.Second+10*time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
+				s.Write(first)
+				time.Sleep(90 * time.Millisecond)
+				s.Unbind(low)
+				s.Bind(high, videoFormat, nil)
+				second := high.packet(1<<17, stamp(high, time.Second+c.made), "high")
+				second.Key, second.Arrived = true, time.Now()
+				s.Write(second)
+				got := far.takeRTP(videoSSRC)
+				if len(got) != 2 || got[1].SequenceNumber != got[0].SequenceNumber+1 {
+					t.Fatalf("got %v", got)
+				}
+				ticks := int32(got[1].Timestamp - got[0].Timestamp)
+				if want := max(1, int32(c.want.Seconds()*90000)); ticks < want-2 || ticks > want+2 {
+					t.Errorf("the second picture is %d ticks after the first, want %d", ticks, want)
+				}
+			})
+		})
+	}
+}
