@@ -85,6 +85,12 @@ func (c *Claim) survey(now time.Time) (changed bool) {
 		changed = changed || silent != t.silent || size != t.surveyed
 		t.silent, t.surveyed = silent, size
 		t.rate, _ = t.recv.pace(now)
+		switch {
+		case silent:
+			t.toldRate = 0
+		case 2*t.rate > 3*t.toldRate, 3*t.rate < 2*t.toldRate: // worth telling
+			t.toldRate, changed = t.rate, true
+		}
 	}
 	// Not sort: better is no order, because it wants to be convinced.
 	for i := 1; i < len(layers); i++ {

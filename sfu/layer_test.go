@@ -241,6 +241,13 @@ func TestLayerStops(t *testing.T) {
 		p.want(v, "b")
 		p.run(layerSilence+surveyInterval+80*time.Millisecond, "a", "c")
 		p.want(v, "a")
+		if got := v.packets(); len(got) > 0 && got[0].Key {
+			t.Error("the next layer was shown from an old keyframe before a new one was waited for")
+		}
+		if p.requests("a") == 0 {
+			t.Error("no keyframe was asked for")
+		}
+		p.run(answerTime+40*time.Millisecond, "a", "c") // none comes: the old one is better than nothing
 		if got := v.packets(); len(got) == 0 || !got[0].Key {
 			t.Error("the next layer does not begin with its keyframe")
 		}
@@ -376,6 +383,10 @@ func TestLayersChanged(t *testing.T) {
 		for what := range told {
 			got = append(got, what)
 		}
+		if len(got) > 8 {
+			t.Errorf("told %d times in 6 s", len(got))
+		}
+		got = slices.Compact(got) // bit rates are told of, too
 		if !slices.Equal(got, []string{"b", "c", "c -a"}) {
 			t.Errorf("told %q", got)
 		}

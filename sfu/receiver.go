@@ -203,9 +203,12 @@ func (m *meter) rate(now time.Time) uint64 {
 	m.advance(now)
 	var sum uint64
 	for i, n := range m.slots {
-		if int64(i) != m.at%int64(len(m.slots)) {
+		if int64(i) != m.at%int64(len(m.slots)) || m.at < int64(len(m.slots)-1) {
 			sum += n
 		}
+	}
+	if m.at < int64(len(m.slots)-1) { // so young that all of its life is in the slots
+		return sum * 8 * uint64(time.Second) / uint64(max(now.Sub(m.epoch), meterSlot))
 	}
 	return sum * 8 * uint64(time.Second) / uint64(meterSlot*time.Duration(len(m.slots)-1))
 }

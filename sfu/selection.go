@@ -22,7 +22,19 @@ const (
 type Selection struct {
 	RID                 string // "": any
 	MaxWidth, MaxHeight int    // of the picture; 0: any. Of a layer whose size is not known it is not asked.
+	// Layers within one stream, of video that is coded so (SVC).
+	Spatial, Temporal LayerLimit
 }
+
+// LayerLimit says how many of the layers within a stream, from the lowest one
+// up, a viewer may be given; zero: all. Exact: so many must be there.
+type LayerLimit struct {
+	Layers int
+	Exact  bool
+}
+
+// within tells whether a stream of so many layers can be limited so.
+func (l LayerLimit) within(layers int) bool { return !l.Exact || l.Layers <= max(layers, 1) }
 
 // allows tells whether a layer is among the selected.
 func (w Selection) allows(t *Track) bool {
@@ -49,7 +61,8 @@ func (s *Subscription) Select(want Selection) error {
 		if p == nil || !p.current.hasLayers() {
 			return ErrNotLive
 		}
-		if t := p.current.choose(video, want, nil); t.silent || !want.allows(t) {
+		t := p.current.choose(video, want, nil)
+		if t.silent || !want.allows(t) || !want.Spatial.within(1) || !want.Temporal.within(1) {
 			return ErrNoLayer
 		}
 	}

@@ -207,8 +207,9 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	if change && !s.ready(t, now) {
 		return
 	}
+	from := s.track
 	if s.bound {
-		s.track.detach(s.out)
+		from.detach(s.out)
 	}
 	s.track, s.bound, s.next = t, false, nil
 	if t == nil {
@@ -222,7 +223,7 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	case change:
 		t.join(s.out, f)
 	default:
-		t.attach(s.out, f)
+		t.attach(s.out, f, from)
 	}
 	s.bound = true
 }

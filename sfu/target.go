@@ -14,8 +14,10 @@ type target struct {
 	promised bool
 }
 
-// attach makes out a viewer of the track, from the last keyframe on.
-func (t *Track) attach(out output, f egress.Format) {
+// attach makes out a viewer of the track, from the last keyframe on. One who
+// comes from another layer has seen what that shows, so he rather waits for a
+// new keyframe, unless it is known that none would come.
+func (t *Track) attach(out output, f egress.Format, from *Track) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := target{out: out, format: f}
@@ -23,7 +25,8 @@ func (t *Track) attach(out output, f egress.Format) {
 	if t.kind == video {
 		obedient, known := t.recv.habits()
 		age := t.cache.age(time.Now())
-		if v.promised = obedient && age > oldGroup; !v.promised {
+		v.promised = obedient && age > oldGroup || from != nil && from.claim == t.claim && (obedient || !known)
+		if !v.promised {
 			backlog = t.cache.lend()
 		}
 		if len(backlog) == 0 || !known && age > probeGroup {

@@ -83,6 +83,7 @@ type Track struct {
 	silent   bool   // a layer from which nothing comes
 	surveyed uint64 // its size at the last survey
 	rate     uint64 // its bit rate then
+	toldRate uint64 // the one that viewers were told of
 	added    time.Time
 
 	// Used by the reading goroutine only.
