@@ -54,6 +54,8 @@ var grantOf = map[string]string{
 	"GET /s/:session/events/:stream":           "",
 	"HEAD /s/:session/events/:stream":          "",
 	"DELETE /s/:session/events/:stream":        "",
+	"POST /s/:session/layer":                   "",
+	"DELETE /s/:session/layer":                 "",
 	"GET /s/:session":                          "", // a capability: see TestSessionURL
 	"GET /s/:session/status":                   "",
 	"HEAD /s/:session/status":                  "",

@@ -120,3 +120,19 @@ func (g *Gateway) deleteEventStream(w http.ResponseWriter, r *http.Request, p ht
 	}
 	return g.whep.DeleteStream(w, r, id, p.ByName("stream"))
 }
+
+func (g *Gateway) postLayer(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.PostLayer(w, r, id)
+}
+
+func (g *Gateway) deleteLayer(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	id := p.ByName("session")
+	if err := g.authorizeSession(r, id); err != nil {
+		return err
+	}
+	return g.whep.DeleteLayer(w, r, id)
+}

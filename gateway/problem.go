@@ -69,6 +69,7 @@ var problems = []problem{
 
 	{"json-malformed", http.StatusBadRequest, "The body is not the JSON that is wanted.", "See /openapi.yaml for the fields and their types.", 0},
 	{whep.ProblemEvents, http.StatusBadRequest, "An event type is not known here.", "Ask for types that the Link of the session lists in its events parameter, or send no body for all of them.", 0},
+	{whep.ProblemLayer, http.StatusUnprocessableEntity, "There is no such layer.", "Choose one that the layers event tells of and that is active, and a section of the offer that is video.", 0},
 	{"query-malformed", http.StatusBadRequest, "A query parameter has no meaning.", "limit is 1 to 1000; cursor is the next of the page before; state is connecting, live, silent or ended.", 0},
 	{"field-invalid", http.StatusUnprocessableEntity, "A field has a value that cannot be taken.", "See the detail.", 0},
 	{"not-in-this-version", http.StatusUnprocessableEntity, "A field belongs to a later version.", "Leave it out.", 0},
@@ -90,6 +91,7 @@ var causes = []struct {
 	{session.ErrClosed, "stopping"},
 	{session.ErrTooMany, "overloaded"},
 	{session.ErrRateLimited, "too-many-requests"},
+	{sfu.ErrNoLayer, whep.ProblemLayer},
 	{whep.ErrNoStream, "stream-not-found"},
 	{whep.ErrTooManyStreams, "too-many-streams"},
 	{sfu.ErrPublicationBusy, "publication-busy"},

@@ -40,6 +40,7 @@ func (g *Gateway) routes() []route {
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
 	add("/s/:session/status", map[string]handler{"GET": g.getStatus})
 	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": acceptJSON})
+	add("/s/:session/layer", map[string]handler{"POST": g.postLayer, "DELETE": g.deleteLayer, "OPTIONS": acceptJSON})
 	add("/s/:session/events/:stream", map[string]handler{"GET": g.getEventStream, "DELETE": g.deleteEventStream})
 
 	add("/v1/rooms", map[string]handler{"GET": g.listRooms, "POST": g.createRoom})

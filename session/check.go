@@ -62,6 +62,17 @@ func codecsFor(kind string) string {
 	return videoCodecs
 }
 
+// Played is the number of the section that a viewer is served a kind of media
+// on, counted from 0; -1: none.
+func (o *Offer) Played(kind string) int {
+	for _, i := range o.played() {
+		if o.Sections[i].Kind == kind {
+			return i
+		}
+	}
+	return -1
+}
+
 // played are the indices of the sections that a viewer is served on: the first
 // usable one of each kind. It depends on the offer alone, so that a restart
 // finds the same ones again.

@@ -37,6 +37,9 @@ var proposedExtensions = []struct{ kind, uri string }{
 	{"video", "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"},
 }
 
+// ProposedVideo is the number of the video section in offers of the gateway's own.
+const ProposedVideo = 1
+
 // propose makes the offer of a gateway that is to offer itself, in the form of
 // the offer that a viewer would have made who wants just that: one audio and
 // one video section, in the codecs on air; in all that are carried for a kind

@@ -2,7 +2,8 @@
 //
 // An [Endpoint] answers the POST that opens a session; PATCH and DELETE on the
 // session URL are package session's. What a session has besides, such as its
-// event streams (WHEP events extension), is here. A [Client] is the other side: it plays
+// event streams and the choice of a layer (WHEP events and layer selection
+// extensions), is here. A [Client] is the other side: it plays
 // into a PeerConnection.
 package whep
 
@@ -86,20 +87,20 @@ func (e *Endpoint) answer(body []byte, setup session.ViewerSetup) (*session.Sess
 	if err := offer.CheckPlay(); err != nil {
 		return nil, err
 	}
-	return e.open(setup, func(setup session.ViewerSetup) (*session.Session, error) {
+	return e.open(setup, offer.Played("video"), func(setup session.ViewerSetup) (*session.Session, error) {
 		return e.Sessions.OpenViewer(offer, setup)
 	})
 }
 
 // open subscribes and ties the subscription's life to that of the session that
-// begin makes.
+// begin makes. Video is the number of its section, -1: none.
 func (e *Endpoint) open(
-	setup session.ViewerSetup, begin func(session.ViewerSetup) (*session.Session, error),
+	setup session.ViewerSetup, video int, begin func(session.ViewerSetup) (*session.Session, error),
 ) (*session.Session, error) {
 	var s *session.Session
 	opened := make(chan struct{}) // closed once s is what it will be
 	defer close(opened)
-	v := &viewer{id: setup.ID}
+	v := &viewer{id: setup.ID, video: video}
 	sub, err := e.Rooms.Subscribe(setup.Labels.Room, setup.Labels.Publication, sfu.SubscriptionConfig{
 		Session: session.PublicID(setup.ID),
 		Ended: func() {
@@ -109,7 +110,8 @@ func (e *Endpoint) open(
 				s.Close(session.CauseRoomEnded)
 			}
 		},
-		OnAir: v.onAir,
+		OnAir:         v.onAir,
+		LayersChanged: v.tellLayers,
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func mendable(err error) bool {
 // propose opens a session with an offer of ours. What is refused for other
 // reasons than the offer is refused here too.
 func (e *Endpoint) propose(w http.ResponseWriter, status int, setup session.ViewerSetup) error {
-	s, err := e.open(setup, e.Sessions.ProposeViewer)
+	s, err := e.open(setup, session.ProposedVideo, e.Sessions.ProposeViewer)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 // in a line of its own.
 func (e *Endpoint) addLinks(h http.Header, id string) {
 	session.AddLink(h, e.eventsURL(id), relEvents, "events", eventNames(","))
+	session.AddLink(h, e.layerURL(id), relLayer)
 }
 
 func (e *Endpoint) eventsURL(id string) string { return e.Sessions.SessionURL(id) + "/events" }

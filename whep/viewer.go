@@ -66,8 +66,9 @@ func (vs *viewers) find(id string) (*viewer, error) {
 
 // viewer is what belongs to a viewer's session beside its media.
 type viewer struct {
-	id  string
-	sub *sfu.Subscription // set before anybody finds the viewer
+	id    string
+	sub   *sfu.Subscription // set before anybody finds the viewer
+	video int               // section of the offer that video is played on, counted from 0; -1: none
 
 	// mu guards what follows, and the streams. Nothing is called under it.
 	mu      sync.Mutex
