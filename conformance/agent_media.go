@@ -265,8 +265,8 @@ func (a *Agent) receptions() []rtcp.ReceptionReport {
 }
 
 // publish goes on air with Opus and H264 by hand and returns the video feed.
-func (t *T) publish(change ...func(*Agent)) (*Agent, *feed) {
-	a := t.agent([]Media{opusSection("sendonly"), h264Section("sendonly")}, change...)
+func (t *T) publish() (*Agent, *feed) {
+	a := t.agent([]Media{opusSection("sendonly"), h264Section("sendonly")})
 	a.post(t.Room.WHIP).connect()
 	video := h264Feed()
 	a.keepAlive(2 * time.Second)
@@ -275,8 +275,8 @@ func (t *T) publish(change ...func(*Agent)) (*Agent, *feed) {
 }
 
 // view plays what is on air by hand: Opus and H264.
-func (t *T) view(change ...func(*Agent)) *Agent {
-	a := t.agent([]Media{opusSection("recvonly"), h264Section("recvonly")}, change...)
+func (t *T) view() *Agent {
+	a := t.agent([]Media{opusSection("recvonly"), h264Section("recvonly")})
 	t.openLive(a)
 	a.connect()
 	a.keepAlive(2 * time.Second)

@@ -17,6 +17,7 @@ func whipMediaChecks() []Check {
 func whepMediaChecks() []Check {
 	return slices.Concat(
 		whepLifeChecks(),
+		whepPublisherChecks(),
 		whepPlayChecks(),
 	)
 }

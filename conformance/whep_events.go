@@ -103,8 +103,8 @@ func eventsWithoutBody(t *T) {
 
 // withEvents is a session of a room on air with the link to its events. Servers
 // that have none are not judged by what hangs on it.
-func (t *T) withEvents(change ...func(*Request)) (*Session, *Link) {
-	s := t.watch(PlayOffer(), change...)
+func (t *T) withEvents() (*Session, *Link) {
+	s := t.watch(PlayOffer())
 	return s, t.eventsOf(s)
 }
 

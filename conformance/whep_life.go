@@ -75,6 +75,12 @@ func whepLifeChecks() []Check {
 			What: "viewers that close their tab and never say DELETE leave nothing behind",
 			Run:  checkTabsClosed,
 		},
+	}
+}
+
+// whepPublisherChecks are those of what viewers notice of publishers who come and go.
+func whepPublisherChecks() []Check {
+	return []Check{
 		{
 			ID: "WHEP-IDLE-05", Section: "Sluice", Level: Choice, Stage: Alone,
 			What: "where viewers may wait, media comes when the publisher does, from a keyframe on",

@@ -127,7 +127,7 @@ func checkContinuity(t *T) {
 func checkResent(t *T) {
 	t.publish()
 	v := t.view()
-	if !v.negotiated(ptH264, "nack") {
+	if !v.negotiated("nack") {
 		t.Skipf("the server does not negotiate NACK")
 	}
 	if !t.Until(connectPatience, func() bool { return v.count(ptH264, time.Time{}) > 40 }) {

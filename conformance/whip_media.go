@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +67,9 @@ func whipMediaRows() []Check {
 	}
 }
 
-// negotiated tells whether the answer has feedback of a kind for a payload type.
-func (a *Agent) negotiated(payloadType int, feedback string) bool {
-	return hasLine(a.Session.Answer, fmt.Sprintf("a=rtcp-fb:%d %s", payloadType, feedback)) || hasLine(a.Session.Answer, "a=rtcp-fb:* "+feedback)
+// negotiated tells whether the answer has feedback of a kind for H264.
+func (a *Agent) negotiated(feedback string) bool {
+	return hasLine(a.Session.Answer, fmt.Sprintf("a=rtcp-fb:%d %s", ptH264, feedback)) || hasLine(a.Session.Answer, "a=rtcp-fb:* "+feedback)
 }
 
 func checkDisobedient(t *T) {
@@ -91,7 +92,7 @@ func checkDisobedient(t *T) {
 // lossy is a publisher that leaves out one packet of every at first.
 func (t *T) lossy(every int) (*Agent, *feed) {
 	a := t.idlePublisher()
-	if !a.negotiated(ptH264, "nack") {
+	if !a.negotiated("nack") {
 		t.Skipf("the server does not negotiate NACK")
 	}
 	video := h264Feed()
@@ -208,9 +209,9 @@ func checkFeedbackKind(t *T) {
 		t.Until(5*time.Second, func() bool { return len(a.reports()) > 0 })
 		t.Sleep(time.Second)
 		for _, kind := range feedbackKinds {
-			if n := a.countRTCP(kind.is); n > 0 && !a.negotiated(ptH264, kind.line) {
+			if n := a.countRTCP(kind.is); n > 0 && !a.negotiated(kind.line) {
 				t.Errorf("expected no %s where the answer has none, got %d packets", kind.name, n)
-			} else if n == 0 && kind.name == "transport-cc" && a.negotiated(ptH264, kind.line) {
+			} else if n == 0 && kind.name == "transport-cc" && a.negotiated(kind.line) {
 				t.Errorf("expected %s where it was negotiated, got none", kind.name)
 			}
 		}
@@ -235,11 +236,8 @@ func (h *heard) countRTCP(is func(rtcp.Packet) bool) int {
 func (h *heard) keyframesH264() []time.Time {
 	var list []time.Time
 	for _, p := range h.packets(ptH264) {
-		for _, n := range nalTypes(p.Payload) {
-			if n == 5 {
-				list = append(list, p.at)
-				break
-			}
+		if slices.Contains(nalTypes(p.Payload), 5) {
+			list = append(list, p.at)
 		}
 	}
 	return list
@@ -274,14 +272,15 @@ func nalTypes(b []byte) []byte {
 
 // simulcastSection is VP8 in layers, told apart by header extensions alone.
 func simulcastSection(rids ...string) Media {
-	extra := "a=extmap:1 " + uriMID + "\r\na=extmap:2 " + uriRID + "\r\n"
+	var extra strings.Builder
+	extra.WriteString("a=extmap:1 " + uriMID + "\r\na=extmap:2 " + uriRID + "\r\n")
 	for _, rid := range rids {
-		extra += "a=rid:" + rid + " send\r\n"
+		extra.WriteString("a=rid:" + rid + " send\r\n")
 	}
 	return Media{
 		Kind: "video", MID: "1", Direction: "sendonly", Formats: "98",
 		Codecs: "a=rtpmap:98 VP8/90000\r\na=rtcp-fb:98 nack\r\na=rtcp-fb:98 nack pli\r\n",
-		Extra:  extra + "a=simulcast:send " + strings.Join(rids, ";") + "\r\n",
+		Extra:  extra.String() + "a=simulcast:send " + strings.Join(rids, ";") + "\r\n",
 	}
 }
 
