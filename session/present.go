@@ -2,6 +2,8 @@ package session
 
 import (
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Lines of the log about causes that come and go: as many a second, and as
@@ -11,6 +13,8 @@ const (
 	newsRate  = 2
 	newsBurst = 40
 )
+
+func newNews() *rate.Limiter { return rate.NewLimiter(newsRate, newsBurst) }
 
 // look finds out what is wrong with a living session, if anything. The sweeper
 // calls it about once a second.

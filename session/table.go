@@ -90,7 +90,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		sessions:       make(map[string]*Session),
 		leaving:        make(map[string]*Session),
 		ended:          make(map[string]departed),
-		news:           rate.NewLimiter(newsRate, newsBurst),
+		news:           newNews(),
 		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 	}
 	if t.candidates, err = candidates(t.MediaAddr(), cfg.Advertise); err != nil {
