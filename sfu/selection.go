@@ -33,9 +33,6 @@ type LayerLimit struct {
 	Exact  bool
 }
 
-// within tells whether a stream of so many layers can be limited so.
-func (l LayerLimit) within(layers int) bool { return !l.Exact || l.Layers <= max(layers, 1) }
-
 // allows tells whether a layer is among the selected.
 func (w Selection) allows(t *Track) bool {
 	s := t.pictureSize()
@@ -62,7 +59,7 @@ func (s *Subscription) Select(want Selection) error {
 			return ErrNotLive
 		}
 		t := p.current.choose(video, want, nil)
-		if t.silent || !want.allows(t) || !want.Spatial.within(1) || !want.Temporal.within(1) {
+		if _, ok := t.limited(want); !ok || t.silent || !want.allows(t) {
 			return ErrNoLayer
 		}
 	}

@@ -63,8 +63,10 @@ type sink struct {
 	track  *Track // what was last chosen for it
 	bound  bool   // out was attached to track; false: the viewer cannot decode it
 	// next is the layer that out changes to with its next keyframe, nil: none.
-	next  *Track
-	since time.Time // when next was chosen
+	next *Track
+	// limits are what track was told of last.
+	limits limits
+	since  time.Time // when next was chosen
 }
 
 // Subscribe registers a viewer. ErrNotLive when nothing is on air and the room
@@ -192,6 +194,9 @@ func (s *Subscription) bind(p *publication, now time.Time) {
 			t = nil
 		}
 		s.sinks[k].move(t, s.room.rooms, now)
+		if k == video {
+			s.sinks[k].restrict(s.selection)
+		}
 	}
 }
 
@@ -211,7 +216,7 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	if s.bound {
 		from.detach(s.out)
 	}
-	s.track, s.bound, s.next = t, false, nil
+	s.track, s.bound, s.next, s.limits = t, false, nil, limits{}
 	if t == nil {
 		return
 	}
@@ -240,4 +245,15 @@ func (s *sink) ready(t *Track, now time.Time) bool {
 	}
 	t.RequestKeyframe()
 	return false
+}
+
+// restrict lets the viewer have some layers of scalable video only.
+func (s *sink) restrict(want Selection) {
+	if !s.bound {
+		return
+	}
+	if l, ok := s.track.limited(want); ok && l != s.limits {
+		s.limits = l
+		s.track.restrict(s.out, l)
+	}
 }

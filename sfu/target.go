@@ -12,6 +12,8 @@ type target struct {
 	format egress.Format
 	// promised: it got no backlog because a keyframe is expected at once.
 	promised bool
+	// restriction leaves layers of scalable video out.
+	restriction restriction
 }
 
 // attach makes out a viewer of the track, from the last keyframe on. One who

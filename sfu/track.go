@@ -73,11 +73,13 @@ type Track struct {
 	recv *receiver
 	time *trackTiming
 
-	heard    atomic.Int64                              // when the last media came: nanoseconds since Rooms.epoch
-	size     atomic.Uint64                             // of the picture, width in the upper half; 0: not known
-	sent     atomic.Pointer[webrtc.RTPCodecCapability] // see carried
-	awaited  atomic.Bool                               // a subscription waits for a keyframe to change over
-	withheld atomic.Bool                               // from viewers; changed under the room's lock
+	heard   atomic.Int64                              // when the last media came: nanoseconds since Rooms.epoch
+	size    atomic.Uint64                             // of the picture, width in the upper half; 0: not known
+	sent    atomic.Pointer[webrtc.RTPCodecCapability] // see carried
+	awaited atomic.Bool                               // a subscription waits for a keyframe to change over
+	// How many layers of scalable video were seen within the stream; 0: as 1.
+	spatial, temporal atomic.Int32
+	withheld          atomic.Bool // from viewers; changed under the room's lock
 
 	// Guarded by the room's lock.
 	silent   bool   // a layer from which nothing comes
@@ -347,8 +349,17 @@ func (t *Track) forward(p *egress.Packet) {
 			t.cache.add(p)
 		}
 	}
+	var at place
+	if t.kind == video {
+		at = placeOf(t.codec, p.Payload)
+		t.note(at)
+	}
 	for i := range t.targets {
-		t.targets[i].out.Write(p)
+		if v := &t.targets[i]; v.restriction.wanted == (limits{}) && v.restriction.now == (limits{}) {
+			v.out.Write(p)
+		} else {
+			t.restricted(v, p, at)
+		}
 	}
 }
 

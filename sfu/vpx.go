@@ -51,10 +51,11 @@ func vp8Descriptor(b []byte) (d vp8Header) {
 
 // vp9Header is the payload descriptor of RFC 9628 section 4.2.
 type vp9Header struct {
-	length   int  // of the descriptor, 0: it cannot be read
-	spatial  int  // layer ids; 0 without the L bit
-	temporal int  //
-	layered  bool // they were there
+	length   int // of the descriptor, 0: it cannot be read
+	spatial  int // layer ids; 0 without the L bit
+	temporal int
+	up       bool // switching up point
+	end      bool // last packet of a layer frame
 	begin    bool // first packet of a layer frame, whose layer could be read
 	inter    bool // predicted from other pictures
 	largest  size // of the scalability structure, zero without
@@ -81,12 +82,12 @@ func parseVP9(b []byte) (d vp9Header) {
 		if len(b) <= at {
 			return d
 		}
-		d.layered, d.temporal, d.spatial = true, int(b[at]>>5), int(b[at]>>1&0x07)
+		d.temporal, d.spatial, d.up = int(b[at]>>5), int(b[at]>>1&0x07), b[at]&0x10 != 0
 		if at++; flags&f == 0 {
 			at++ // TL0PICIDX
 		}
 	}
-	d.begin, d.inter = flags&begin != 0, flags&p != 0
+	d.begin, d.inter, d.end = flags&begin != 0, flags&p != 0, flags&0x04 != 0
 	if flags&f != 0 && flags&p != 0 { // up to three references
 		for range 3 {
 			if len(b) <= at {
