@@ -180,7 +180,11 @@ func (in *inbound) buffer(t packetio.BufferPacketType, ssrc uint32) io.ReadWrite
 func (in *inbound) packet(p []byte, now time.Time) {
 	h := &in.header
 	n, err := h.Unmarshal(p)
-	if err != nil || h.Version != 2 || len(p) > maxPacket || h.Padding && n+int(p[len(p)-1]) > len(p) {
+	if err != nil || h.Version != 2 || len(p) > maxPacket {
+		return
+	}
+	// RFC 3550 section 5.1: the padding counts its own last octet.
+	if padding := p[len(p)-1]; h.Padding && (padding == 0 || n+int(padding) > len(p)) {
 		return
 	}
 	in.record(h, now)
