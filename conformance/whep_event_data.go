@@ -59,14 +59,15 @@ func whepEventDataChecks() []Check {
 	}
 }
 
-// whepLayersData looks at the event of a publisher with layers.
+// whepLayersData looks at the event of a publisher with layers, as a viewer who
+// is connected: before that, a server may have nothing to say of them.
 func whepLayersData(t *T) {
 	t.goOnAirInLayers()
 	r := t.PostOffer(t.Room.WHEP, "", vp8Offer)
 	if r.Status != http.StatusCreated {
 		t.Skipf("the server does not play layers of VP8: %v", r)
 	}
-	link := t.eventsOf(t.opened(r, ""))
+	link := t.eventsOf(t.viewVP8().Session)
 	if !link.sends("layers") {
 		t.Skipf("the server does not announce the event layers")
 	}
