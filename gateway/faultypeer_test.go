@@ -320,7 +320,7 @@ func (p *peer) connected(t *testing.T) *peer {
 	select {
 	case <-p.up:
 		return p
-	case <-time.After(15 * time.Second):
+	case <-time.After(45 * time.Second): // a busy machine
 		t.Fatal("the peer does not connect")
 		return nil
 	}
