@@ -101,6 +101,7 @@ func whepPublisherChecks() []Check {
 
 func checkCounterMedia(t *T) {
 	t.publish()
+	t.awaitViewers()
 	offer := t.offered()
 	v := t.agent([]Media{opusSection("recvonly"), h264Section("recvonly")})
 	answer := answerTo(offer.Body, "recvonly")
