@@ -75,14 +75,26 @@ func answerFaults() map[string]behaviour {
 		"mids-swapped":     answering(swapMids),
 		"answer-sendrecv":  answering(func(d *description) { d.swap("a=recvonly", "a=sendrecv") }),
 		"answer-unbundled": dropping("a=group:BUNDLE ").excused("it is about the same line", "WHIP-OFFER-08"),
-		"answer-no-mux":    dropping("a=rtcp-mux"),
-		"no-mux-only":      dropping("a=rtcp-mux-only"),
+		"bundle-first-only": answering(func(d *description) {
+			if mids := d.mids(); len(mids) > 1 {
+				d.set("a=group:BUNDLE ", mids[0])
+			}
+		}).excused("it is about the same line", "WHIP-ANS-04"),
+		"section-refused": answering(func(d *description) {
+			if last := len(d.media) - 1; last > 0 {
+				fields := strings.Fields(d.media[last][0])
+				fields[1] = "0"
+				d.media[last][0] = strings.Join(fields, " ")
+			}
+		}).excused("what is refused is in no group", "WHIP-ANS-04", "WHIP-OFFER-08"),
+		"answer-no-mux": dropping("a=rtcp-mux"),
+		"no-mux-only":   dropping("a=rtcp-mux-only"),
 		"answer-actpass": answering(func(d *description) { d.set("a=setup:", "actpass") }).
 			excused("both sides wait for the other, or both begin", connecting()...),
-		"lite-unsaid":          dropping("a=ice-lite").excused("a server that is not lite has to check", "WHIP-ICE-01"),
+		"lite-unsaid":          dropping("a=ice-lite").excused("a server that is not lite has to check, and its restarts say that it is", "WHIP-ICE-01", "WHIP-TRK-03", "WHIP-RST-06"),
 		"no-candidates":        dropping("a=candidate:").excused("nobody can connect", connecting()...),
 		"no-end-of-candidates": dropping("a=end-of-candidates"),
-		"no-ice-options":       dropping("a=ice-options:"),
+		"no-ice-options":       dropping("a=ice-options:").excused("its restarts have them", "WHIP-RST-06"),
 		"tcp-first": answering(func(d *description) {
 			beforeCandidate(d, func(string) string {
 				return "a=candidate:9 1 tcp 1671430143 127.0.0.1 9 typ host tcptype passive"
@@ -120,7 +132,7 @@ func answerFaults() map[string]behaviour {
 				x.text = []byte(strings.ReplaceAll(string(x.text), "\r\n", "\n"))
 			}
 		}},
-		"same-credentials": sameUfrag(),
+		"same-credentials": sameUfrag().excused("restarts have the same one, too", "WHIP-RST-03"),
 	}
 }
 

@@ -7,17 +7,17 @@ import (
 
 func corsFaults() map[string]behaviour {
 	return map[string]behaviour{
-		"preflight-401": {after: func(x *exchange) {
+		"preflight-401": behaviour{after: func(x *exchange) {
 			if x.preflight() && x.protocol == "WHIP" {
 				x.fail(http.StatusUnauthorized, "unauthorized")
 				x.reply.Set("WWW-Authenticate", "Bearer")
 			}
-		}},
-		"preflight-404": {after: func(x *exchange) {
+		}}.excused("they send preflights, too", "WHIP-CORS-01", "WHIP-CORS-08"),
+		"preflight-404": behaviour{after: func(x *exchange) {
 			if x.preflight() && x.at(endpoint, http.MethodOptions) {
 				x.fail(http.StatusNotFound, "not-found")
 			}
-		}},
+		}}.excused("it sends preflights, too", "WHIP-CORS-03"),
 		"accept-post-misspelt": {after: func(x *exchange) {
 			if v := x.reply.Get("Accept-Post"); v != "" && x.protocol == "WHIP" {
 				x.reply.Del("Accept-Post")
@@ -44,10 +44,10 @@ func corsFaults() map[string]behaviour {
 				x.reply.Set("Access-Control-Expose-Headers", "Location")
 			}
 		}},
-		"options-session-404": {after: func(x *exchange) {
+		"options-session-404": behaviour{after: func(x *exchange) {
 			if x.at(resource, http.MethodOptions) {
 				x.fail(http.StatusNotFound, "session-not-found")
 			}
-		}},
+		}}.excused("it sends preflights, too", "WHIP-CORS-03"),
 	}
 }

@@ -114,3 +114,19 @@ func (c *cursor) size8() int {
 }
 
 func (c *cursor) size16() int { return c.size8()<<8 | c.size8() }
+
+// oldHello tells whether a datagram begins with a ClientHello of DTLS 1.0.
+func oldHello(b []byte) bool {
+	for _, r := range records(b) {
+		if r.content == contentHandshake && r.epoch == 0 && len(r.body) > handshakeHeader+2 && r.body[0] == clientHello {
+			return r.body[handshakeHeader] == 0xfe && r.body[handshakeHeader+1] == 0xff
+		}
+	}
+	return false
+}
+
+// oldAnswer is the beginning of a ServerHello of DTLS 1.0.
+var oldAnswer = append([]byte{
+	contentHandshake, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, handshakeHeader + 38,
+	serverHello, 0, 0, 38, 0, 0, 0, 0, 0, 0, 0, 38, 0xfe, 0xff,
+}, make([]byte, 36)...)

@@ -46,11 +46,27 @@ func endFaults() map[string]behaviour {
 				x.fail(http.StatusBadRequest, "session-not-found")
 			}
 		}},
-		"delete-in-vain": {before: func(x *exchange) {
+		"delete-unlimited": {needs: NeedsRest, after: func(x *exchange) {
+			if x.deleting() && x.status == http.StatusTooManyRequests {
+				x.fail(http.StatusNotFound, "session-not-found")
+			}
+		}},
+		"posts-unlimited": {needs: NeedsRest, after: func(x *exchange) {
+			if x.at(endpoint, http.MethodPost) && (x.status == http.StatusTooManyRequests || x.status == http.StatusServiceUnavailable) {
+				x.fail(http.StatusBadRequest, "sdp-malformed")
+			}
+		}},
+		"lost-restart-lives": {after: func(x *exchange) {
+			if x.isGet(resource) && x.session != nil && x.status == http.StatusNotFound && !x.session.know().ended {
+				x.succeed(http.StatusOK)
+				x.headLength()
+			}
+		}},
+		"delete-in-vain": behaviour{before: func(x *exchange) {
 			if x.deleting() && x.session != nil {
 				x.method = http.MethodGet
 			}
-		}},
+		}}.excused("the session is not over", "WHIP-DEL-03"),
 		"close-unheard": {swallow: func(d *datagram) bool {
 			return d.up && d.kind == dtlsRecord && d.of("WHIP") && closes(d.data)
 		}},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -21,11 +22,6 @@ func (x *exchange) ofEvents(method string) bool {
 
 func eventFaults() map[string]behaviour {
 	return map[string]behaviour{
-		"no-events-link": {after: func(x *exchange) {
-			if x.viewed() {
-				x.unlink(relEvents)
-			}
-		}},
 		"events-post-405": behaviour{after: func(x *exchange) {
 			if x.ofEvents(http.MethodPost) {
 				x.refuse("GET, OPTIONS")
@@ -69,15 +65,61 @@ func eventFaults() map[string]behaviour {
 				return "event: inactive\ndata: {}\n\n" + line
 			}
 		}},
-		"layer-unlinked-events": {after: func(x *exchange) {
-			if x.viewed() && strings.Contains(strings.Join(x.reply.Values("Link"), " "), relLayer) {
+		"events-unchosen": {after: func(x *exchange) {
+			before := "event: viewercount\ndata: {\"viewercount\":1}\n\n"
+			x.line = func(line string) string {
+				line, before = before+line, ""
+				return line
+			}
+		}},
+		"events-unqueued": {after: func(x *exchange) {
+			began := time.Now()
+			x.line = func(line string) string {
+				if time.Since(began) < 500*time.Millisecond {
+					return ""
+				}
+				return line
+			}
+		}, also: []string{"WHEP-SSE"}, why: "they read what was queued"},
+		"events-outlive": {after: func(x *exchange) {
+			if x.ofEvents(http.MethodGet) && x.status == http.StatusNotFound && x.session.know().ended {
+				x.succeed(http.StatusOK)
+				x.reply.Set("Content-Type", "text/event-stream")
+			}
+		}},
+	}
+}
+
+// extensionNeeded takes fragments only from viewers that have subscribed to events.
+func extensionNeeded() behaviour {
+	return behaviour{after: func(x *exchange) {
+		switch {
+		case x.ofEvents(http.MethodPost) && x.session != nil:
+			x.session.learn(func(f *facts) { f.subscribed = true })
+		case x.views(resource, http.MethodPatch) && x.session != nil && x.trickled() && !x.session.know().subscribed:
+			x.fail(http.StatusForbidden, "extension-needed")
+		}
+	}, also: trickling, why: "they patch without it"}
+}
+
+// extensionFaults are those of how extensions are announced.
+func extensionFaults() map[string]behaviour {
+	return map[string]behaviour{
+		"no-events-link": behaviour{after: func(x *exchange) {
+			if x.viewed() {
 				x.unlink(relEvents)
 			}
-		}},
-		"layer-unknown-200": {after: func(x *exchange) {
-			if x.views(below, http.MethodPost) && !strings.Contains(x.url.Path, "/events") && x.status == http.StatusUnprocessableEntity {
-				x.succeed(http.StatusOK)
+		}}.excused("layers need them", "WHEP-LAY-02"),
+		"extension-linked-twice": {after: func(x *exchange) {
+			if x.viewed() {
+				x.reply["Link"] = slices.Repeat(x.reply["Link"], 2)
 			}
 		}},
+		"extension-unregistered": {after: func(x *exchange) {
+			if x.viewed() {
+				x.reply.Add("Link", "<"+x.reply.Get("Location")+`/statistics>; rel="urn:ietf:params:whep:ext:statistics"`)
+			}
+		}},
+		"extension-needed": extensionNeeded(),
 	}
 }

@@ -125,7 +125,7 @@ func (x *exchange) restarted() bool {
 
 // trickled tells whether the response is that to a trickle.
 func (x *exchange) trickled() bool {
-	return x.place == resource && x.request.Method == http.MethodPatch && x.status == http.StatusNoContent
+	return x.place == resource && x.request.Method == http.MethodPatch && x.status == http.StatusNoContent && x.mediaType() != typeSDP
 }
 
 // preflight tells whether the request is one by FETCH.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -46,16 +47,19 @@ func locationFaults() map[string]behaviour {
 			if x.created() {
 				x.reply.Del("ETag")
 			}
-		}}.excused("nothing can be patched without it", "WHIP-ETAG", "WHIP-PATCH", "WHIP-TRK", "WHIP-RST", "WHIP-HTTP-02"),
+		}}.excused("nothing can be patched without it", "WHIP-ETAG", "WHIP-PATCH", "WHIP-TRK", "WHIP-RST", "WHIP-HTTP-02", "WHIP-CORS-08"),
+		"etag-none-trickle": trickleAlone().excused("there are no tags", "WHIP-ETAG-01", "WHIP-PATCH", "WHIP-RST", "WHIP-CORS-08"),
 		"etag-star": tagging(func(*exchange, string) string { return "*" }).
 			excused("it never changes", "WHIP-ETAG-03", "WHIP-RST-04"),
-		"etag-unquoted": tagging(func(_ *exchange, etag string) string { return strings.Trim(etag, `"`) }),
-		"etag-weak":     tagging(func(_ *exchange, etag string) string { return "W/" + etag }),
-		"etag-kept": {after: func(x *exchange) {
+		"etag-unquoted": tagging(func(_ *exchange, etag string) string { return strings.Trim(etag, `"`) }).
+			excused("that of a restart is as wrong", "WHIP-RST-04"),
+		"etag-weak": tagging(func(_ *exchange, etag string) string { return "W/" + etag }).
+			excused("that of a restart is as wrong", "WHIP-RST-04"),
+		"etag-kept": behaviour{after: func(x *exchange) {
 			if x.protocol == "WHIP" && x.restarted() && x.session != nil {
 				x.show(x.session.know().first)
 			}
-		}},
+		}}.excused("it is about the same header", "WHIP-RST-04"),
 		"etag-of-offer": tagging(func(x *exchange, _ string) string {
 			sum := sha256.Sum256(x.body)
 			return `"` + hex.EncodeToString(sum[:8]) + `"`
@@ -67,4 +71,21 @@ func locationFaults() map[string]behaviour {
 			return `"` + x.session.know().ufrag + `"`
 		}),
 	}
+}
+
+// trickleAlone is a server that takes trickles without any ETag, and restarts
+// not at all.
+func trickleAlone() behaviour {
+	return behaviour{before: func(x *exchange) {
+		if x.patching() {
+			x.satisfy()
+		}
+	}, after: func(x *exchange) {
+		switch {
+		case x.created():
+			x.reply.Del("ETag")
+		case x.patching() && x.restarted():
+			x.fail(http.StatusUnprocessableEntity, "restart-unsupported")
+		}
+	}}
 }

@@ -1,6 +1,7 @@
 package mutant
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -57,6 +58,11 @@ func methodFaults() map[string]behaviour {
 				x.fail(http.StatusNotFound, "not-found")
 			}
 		}},
+		"head-error-body": {after: func(x *exchange) {
+			if x.request.Method == http.MethodHead && x.status >= 400 && x.protocol != "WHEP" {
+				x.chatter()
+			}
+		}},
 		"201-cacheable": {after: func(x *exchange) {
 			if x.status == http.StatusCreated {
 				x.reply.Set("Cache-Control", "max-age=60")
@@ -69,4 +75,20 @@ func methodFaults() map[string]behaviour {
 func (x *exchange) mediaType() string {
 	t, _, _ := strings.Cut(x.request.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// chatter answers a HEAD with content, which net/http would leave out.
+func (x *exchange) chatter() {
+	conn, out, err := http.NewResponseController(x.writer).Hijack()
+	if err != nil {
+		return // HTTP/2: there is no way to be wrong in this
+	}
+	x.quit = true
+	x.reply.Set("Content-Length", "5")
+	x.reply.Set("Connection", "close")
+	_, _ = fmt.Fprintf(out, "HTTP/1.1 %d %s\r\n", x.status, http.StatusText(x.status))
+	_ = x.reply.Write(out) // as below
+	_, _ = out.WriteString("\r\nhello")
+	_ = out.Flush() // the client may be gone
+	_ = conn.Close()
 }

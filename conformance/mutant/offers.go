@@ -102,6 +102,19 @@ func isForeign(d *description, i int) bool {
 	return kindOf(d.media[i]) == "audio" || kindOf(d.media[i]) == "video"
 }
 
+// useless tells whether a text has a candidate that nobody can use: of a name,
+// or of a transport that is not there.
+func useless(text string) bool {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); strings.HasPrefix(line, "a=candidate:") && len(fields) > 4 {
+			if strings.HasSuffix(fields[4], ".local") || strings.EqualFold(fields[2], "sctp") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func offerFaults() map[string]behaviour {
 	partial := folding("WHIP", isForeign, func(_ *description, section []string) []string {
 		fields := strings.Fields(section[0])
@@ -155,5 +168,10 @@ func offerFaults() map[string]behaviour {
 			return u != "" && len(u) < 4 && d.set("a=ice-ufrag:", u+"long")
 		}, nil),
 		"partial-answer": partial,
+		"mdns-refused": {after: func(x *exchange) {
+			if x.created() && useless(string(x.body)) {
+				x.fail(http.StatusBadRequest, "sdp-malformed")
+			}
+		}},
 	}
 }

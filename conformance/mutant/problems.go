@@ -54,11 +54,11 @@ func problemFaults() map[string]behaviour {
 		}),
 		"one-problem": erring(func(x *exchange) {
 			x.text = problemType.ReplaceAll(x.text, []byte(`"type":"/problems/error"`))
-		}),
+		}).excused("nothing explains that type", "WHIP-PROB-02"),
 		"rid-renamed": answering(func(d *description) {
 			rid, _, _ := strings.Cut(d.first("a=rid:"), " ")
 			renameLayer(d, rid, "renamed")
-		}),
+		}).excused("it is about the same line", "WHIP-SIM-03"),
 		"layers-dropped": answering(func(d *description) {
 			rid, _, _ := strings.Cut(d.first("a=rid:"), " ")
 			renameLayer(d, rid, "")

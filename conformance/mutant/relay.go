@@ -30,11 +30,13 @@ type relay struct {
 
 // leg is one address of a client.
 type leg struct {
-	relay   *relay
-	client  netip.AddrPort
-	conn    *net.UDPConn // to the backend
-	session atomic.Pointer[session]
-	plain   atomic.Bool // a check without USE-CANDIDATE has come
+	relay    *relay
+	client   netip.AddrPort
+	conn     *net.UDPConn // to the backend
+	session  atomic.Pointer[session]
+	plain    atomic.Bool // a check without USE-CANDIDATE has come
+	doomed   atomic.Bool // a fault lets no more through
+	reported atomic.Bool // a sender report has come
 }
 
 // kind is what a datagram is, by its first byte (RFC 7983) and its payload type.

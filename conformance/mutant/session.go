@@ -29,6 +29,8 @@ type facts struct {
 	etag          string // the newest, as the backend wants it
 	shown         string // the ETag as the client knows it
 	ended         bool   // DELETE was answered
+	cut           bool   // a fault lets nothing through any more
+	subscribed    bool   // a stream of events was opened
 
 	ufrag, pwd             string // of the server's present ICE session
 	shownUfrag             string // the server's as the client knows it

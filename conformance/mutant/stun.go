@@ -94,9 +94,9 @@ func (d *datagram) rewrite(username, pwd string, drop ...stun.AttrType) {
 }
 
 // check sends a connectivity check to the client, which a lite server never does.
-func (l *leg) check(f facts) {
-	out, err := stun.Build(stun.TransactionID, stun.BindingRequest,
-		stun.NewUsername(f.remoteUfrag+":"+f.ufrag), stun.NewShortTermIntegrity(f.remotePwd), stun.Fingerprint)
+func (l *leg) check(f facts, role stun.AttrType) {
+	out, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(f.remoteUfrag+":"+f.ufrag),
+		stun.RawAttribute{Type: role, Value: []byte("tiebreak")}, stun.NewShortTermIntegrity(f.remotePwd), stun.Fingerprint)
 	if err == nil {
 		l.toClient(out.Raw)
 	}

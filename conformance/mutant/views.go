@@ -30,24 +30,7 @@ func codecProblem(status int) behaviour {
 }
 
 func whepFaults() map[string]behaviour {
-	isHead := func(x *exchange) bool { return x.views(endpoint, http.MethodHead) }
 	return map[string]behaviour{
-		"whep-get-405": {after: func(x *exchange) {
-			if isHead(x) || x.views(endpoint, http.MethodGet) {
-				x.refuse("POST, OPTIONS")
-			}
-		}},
-		"whep-head-type": behaviour{after: func(x *exchange) {
-			if isHead(x) {
-				x.reply.Del("Content-Type")
-			}
-		}}.excused("it is not like GET any more", "WHEP-HTTP-04"),
-		"whep-head-live": {after: func(x *exchange) {
-			if _, room, _ := strings.Cut(strings.TrimPrefix(x.url.Path, "/"), "/"); isHead(x) && !x.proxy.live(room) {
-				x.fail(http.StatusNotFound, "not-live")
-				x.headLength()
-			}
-		}},
 		"whep-sendonly-taken": offering("WHEP", func(d *description) bool { return d.swap("a=sendonly", "a=recvonly") },
 			func(d *description) { d.swap("a=sendonly", "a=recvonly") }),
 		"whep-codec-406": codecProblem(http.StatusNotAcceptable),
@@ -102,6 +85,39 @@ func whepFaults() map[string]behaviour {
 		}},
 		"no-sender-reports": {swallow: func(d *datagram) bool {
 			return !d.up && d.kind == rtcpPacket && d.of("WHEP") && d.data[1] == 200
+		}},
+	}
+}
+
+// headFaults are those of what players find out before they offer.
+func headFaults() map[string]behaviour {
+	isHead := func(x *exchange) bool { return x.views(endpoint, http.MethodHead) }
+	return map[string]behaviour{
+		"whep-get-405": {after: func(x *exchange) {
+			if isHead(x) || x.views(endpoint, http.MethodGet) {
+				x.refuse("POST, OPTIONS")
+			}
+		}},
+		"whep-get-type": {after: func(x *exchange) {
+			if x.views(endpoint, http.MethodGet) {
+				x.reply.Del("Content-Type")
+			}
+		}},
+		"whep-head-body": {after: func(x *exchange) {
+			if isHead(x) {
+				x.chatter()
+			}
+		}},
+		"whep-head-type": behaviour{after: func(x *exchange) {
+			if isHead(x) {
+				x.reply.Del("Content-Type")
+			}
+		}}.excused("it is not like GET any more", "WHEP-HTTP-04"),
+		"whep-head-live": {after: func(x *exchange) {
+			if _, room, _ := strings.Cut(strings.TrimPrefix(x.url.Path, "/"), "/"); isHead(x) && !x.proxy.live(room) {
+				x.fail(http.StatusNotFound, "not-live")
+				x.headLength()
+			}
 		}},
 	}
 }
