@@ -69,11 +69,15 @@ func stunFaults() map[string]behaviour {
 			return false
 		}}.excused("it says that it is lite", "WHIP-ANS-08", "WHIP-ICE-03"),
 		"integrity-ignored": {swallow: func(d *datagram) bool {
-			if !d.check() || d.genuine(d.session().know().pwd) || !d.has(stun.AttrMessageIntegrity) {
+			if !d.check() || !d.has(stun.AttrMessageIntegrity) {
 				return false
 			}
-			d.forge(d.session().know().pwd)
-			return true
+			f := d.session().know()
+			wrong := d.ufrag() == f.ufrag && !d.genuine(f.pwd)
+			if wrong {
+				d.forge(f.pwd)
+			}
+			return wrong
 		}},
 		"nomination-ignored": behaviour{swallow: func(d *datagram) bool {
 			if !d.check() || !d.has(stun.AttrUseCandidate) {

@@ -73,7 +73,7 @@ func whepFaults() map[string]behaviour {
 				x.reply.Del("Retry-After")
 			}
 		}},
-		"whep-if-match-ignored": ignoring("WHEP").excused("it uses a tag that is over", "WHEP-RST-02"),
+		"whep-if-match-ignored": ignoring("WHEP").excused("they use a tag that is over", "WHEP-RST-02", "WHEP-RST-05"),
 		"whep-delete-405": behaviour{after: func(x *exchange) {
 			if x.views(resource, http.MethodDelete) {
 				x.refuse("PATCH, OPTIONS")
