@@ -41,6 +41,16 @@ func counterFaults() map[string]behaviour {
 				x.succeed(http.StatusNoContent)
 			}
 		}}.excused("it sends SDP that is none", "WHEP-PATCH-01"),
+		"counter-forever": {after: func(x *exchange) {
+			if x.answeringPatch() && x.status == http.StatusNotFound && x.session != nil {
+				x.succeed(http.StatusNoContent)
+			}
+		}},
+		"counter-answer-400": {after: func(x *exchange) {
+			if x.answeringPatch() && x.status == http.StatusNoContent {
+				x.fail(http.StatusBadRequest, "sdp-malformed")
+			}
+		}, also: []string{"WHEP-CTR"}, why: "they answer, too"},
 		"unasked-answer-204": {after: func(x *exchange) {
 			if x.answeringPatch() && x.status >= 400 {
 				x.succeed(http.StatusNoContent)

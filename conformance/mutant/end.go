@@ -11,6 +11,13 @@ func (x *exchange) deleting() bool {
 	return x.place == resource && x.request.Method == http.MethodDelete && x.protocol != "WHEP"
 }
 
+// closing picks the close_notify of one side.
+func closing(up bool, protocol string) func(*datagram) bool {
+	return func(d *datagram) bool {
+		return d.up == up && d.kind == dtlsRecord && d.of(protocol) && closes(d.data)
+	}
+}
+
 func endFaults() map[string]behaviour {
 	return map[string]behaviour{
 		"delete-204": {after: func(x *exchange) {
@@ -67,11 +74,7 @@ func endFaults() map[string]behaviour {
 				x.method = http.MethodGet
 			}
 		}}.excused("the session is not over", "WHIP-DEL-03"),
-		"close-unheard": {swallow: func(d *datagram) bool {
-			return d.up && d.kind == dtlsRecord && d.of("WHIP") && closes(d.data)
-		}},
-		"no-close-notify": {swallow: func(d *datagram) bool {
-			return !d.up && d.kind == dtlsRecord && d.of("WHIP") && closes(d.data)
-		}},
+		"close-unheard":   {swallow: closing(true, "WHIP")},
+		"no-close-notify": {swallow: closing(false, "WHIP")},
 	}
 }

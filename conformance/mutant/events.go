@@ -50,6 +50,18 @@ func eventFaults() map[string]behaviour {
 				return line
 			}
 		}},
+		"active-with-data": {after: func(x *exchange) {
+			active := false
+			x.line = func(line string) string {
+				if name, ok := strings.CutPrefix(line, "event:"); ok {
+					active = strings.TrimSpace(name) == "active"
+				}
+				if active && strings.HasPrefix(line, "data:") {
+					return "data: {\"since\":1}\n"
+				}
+				return line
+			}
+		}},
 		"events-undeletable": {before: func(x *exchange) {
 			if x.ofEvents(http.MethodDelete) {
 				x.method = http.MethodOptions // answered with 200, and nothing happens

@@ -36,9 +36,23 @@ func (x *exchange) unlink(text string) {
 func linkFaults() map[string]behaviour {
 	const udp, tcp = "turn:127.0.0.1:3478?transport=udp", "turn:127.0.0.1:3478?transport=tcp"
 	return map[string]behaviour{
-		"link-escaped-quotes": linking(server(udp, `one\"two`)),
-		"link-joined":         linking(server(udp, "secret") + ", " + server(tcp, "secret")),
-		"link-slashes":        linking(server("turn://127.0.0.1:3478", "secret")).excused("it is about the same URI", "WHIP-LINK-02"),
+		"link-escaped-quotes":     linking(server(udp, `one\"two`)),
+		"link-without-credential": linking("<" + udp + `>; rel="ice-server"`),
+		"whip-extension-twice": behaviour{after: func(x *exchange) {
+			for range 2 {
+				if x.created() {
+					x.reply.Add("Link", "<"+x.reply.Get("Location")+`/x>; rel="urn:ietf:params:whip:ext:example"`)
+				}
+			}
+		}}.excused("it is not registered either", "WHIP-EXT-03"),
+		"whip-extension-needed": behaviour{after: func(x *exchange) {
+			if x.patching() && x.trickled() {
+				x.fail(http.StatusForbidden, "extension-needed")
+			}
+		}}.excused("they trickle to see whether a session is intact",
+			"WHIP-CORS-08", "WHIP-ETAG-03", "WHIP-HTTP-02", "WHIP-PATCH", "WHIP-TRK"),
+		"link-joined":  linking(server(udp, "secret") + ", " + server(tcp, "secret")),
+		"link-slashes": linking(server("turn://127.0.0.1:3478", "secret")).excused("it is about the same URI", "WHIP-LINK-02"),
 		"link-on-preflight": {after: func(x *exchange) {
 			if x.preflight() && x.place == endpoint && x.protocol == "WHIP" {
 				x.reply.Add("Link", server(udp, "secret"))

@@ -124,9 +124,9 @@ func duplicates() behaviour {
 }
 
 // formerCredentials answers checks of the generation before a restart.
-func formerCredentials() behaviour {
+func formerCredentials(protocol string) behaviour {
 	return behaviour{swallow: func(d *datagram) bool {
-		if !d.check() {
+		if !d.up || d.kind != stunRequest || !d.of(protocol) {
 			return false
 		}
 		f := d.session().know()
@@ -146,12 +146,12 @@ func restartStopsMedia() behaviour {
 }
 
 // refusedRestartEnds hears nothing from a publisher any more whose PATCH was refused.
-func refusedRestartEnds() behaviour {
+func refusedRestartEnds(protocol string) behaviour {
 	return behaviour{after: func(x *exchange) {
-		if x.patching() && x.session != nil && x.status >= 400 {
+		if x.place == resource && x.request.Method == http.MethodPatch && x.session != nil && x.status >= 400 {
 			x.session.learn(func(f *facts) { f.cut = true })
 		}
-	}, swallow: func(d *datagram) bool { return d.up && d.of("WHIP") && d.session().know().cut }}
+	}, swallow: func(d *datagram) bool { return d.up && d.of(protocol) && d.session().know().cut }}
 }
 
 // restartFaults are those of ICE restarts.
@@ -178,8 +178,8 @@ func restartFaults() map[string]behaviour {
 		"restart-lf": restarting(func(x *exchange) {
 			x.text = []byte(strings.ReplaceAll(string(x.text), "\r\n", "\n"))
 		}),
-		"former-credentials":   formerCredentials(),
+		"former-credentials":   formerCredentials("WHIP"),
 		"restart-stops-media":  restartStopsMedia(),
-		"refused-restart-ends": refusedRestartEnds(),
+		"refused-restart-ends": refusedRestartEnds("WHIP"),
 	}
 }

@@ -40,6 +40,24 @@ func problemFaults() map[string]behaviour {
 				x.header.Del("Authorization")
 			}
 		}},
+		"token-refused": behaviour{needs: NeedsTokens, before: func(x *exchange) {
+			if x.at(endpoint, http.MethodPost) {
+				x.header.Del("Authorization")
+			}
+		}}.excused("nobody can publish", "WHIP"),
+		"alternatives-refused": {after: func(x *exchange) {
+			if x.created() && strings.Contains(parse(string(x.body)).first("a=simulcast:send "), ",") {
+				x.fail(http.StatusUnprocessableEntity, "sdp-malformed")
+			}
+		}},
+		"layer-extension-lost": answering(func(d *description) {
+			d.edit(func(line string) string {
+				if strings.HasPrefix(line, "a=extmap:") && strings.HasSuffix(line, ":rtp-stream-id") {
+					return ""
+				}
+				return line
+			})
+		}),
 		"wrong-token-deletes": {needs: NeedsTokens, before: func(x *exchange) {
 			if x.deleting() {
 				x.header.Del("Authorization") // the URL alone is enough for the backend

@@ -27,6 +27,7 @@ var twins = []struct {
 	{name: "restart-204", why: "there is no restart", also: []string{"WHEP-RST"}},
 	{name: "restart-no-etag", why: "it is about the same header", also: []string{"WHEP-PATCH-03"}},
 	{name: "restart-ice-options"},
+	{name: "lost-restart-lives", why: "they wait for the end of who is lost", also: []string{"WHEP-DEL", "WHEP-CTR-05"}},
 	{name: "delete-if-match"},
 	{name: "preflight-401"},
 	{name: "redirect-301"},

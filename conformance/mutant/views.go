@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // viewed tells whether the response is the 201 of a viewer.
@@ -83,6 +84,13 @@ func whepFaults() map[string]behaviour {
 			// A generic NACK that leads its datagram, RFC 4585 section 6.2.1.
 			return d.up && d.kind == rtcpPacket && d.of("WHEP") && d.data[1] == 205 && d.data[0]&0x1f == 1
 		}},
+		"late-viewer-lost": {swallow: func(d *datagram) bool {
+			return d.up && d.of("WHEP") && d.session().firstCheck().Sub(d.session().began) > 15*time.Second
+		}},
+		"whep-former-credentials":   formerCredentials("WHEP"),
+		"whep-refused-restart-ends": refusedRestartEnds("WHEP"),
+		"whep-close-unheard":        {swallow: closing(true, "WHEP")},
+		"whep-no-close-notify":      {swallow: closing(false, "WHEP")},
 		"no-sender-reports": {swallow: func(d *datagram) bool {
 			return !d.up && d.kind == rtcpPacket && d.of("WHEP") && d.data[1] == 200
 		}},
