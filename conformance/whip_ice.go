@@ -60,7 +60,7 @@ func whipICEChecks() []Check {
 			Run:  checkUnknownAttribute,
 		},
 		{
-			ID: "WHIP-ICE-05", Section: "RFC 8445 11", Level: Must, Stage: Idle, Patient: true, // silent: nobody is on air
+			ID: "WHIP-ICE-05", Section: "RFC 8445 11", Level: Must, Stage: Alone, Patient: true, // a publisher who comes beside it would take over
 			What: "with nothing else to send the server keeps the selected pair alive, each 15 s at least",
 			Run:  checkKeepalive,
 		},
