@@ -127,7 +127,7 @@ func TestE2EFaults(t *testing.T) {
 	faults := make(chan mutant.Fault)
 	without := direct(t, backend(t, ""))
 	var workers sync.WaitGroup
-	for range 4 * runtime.GOMAXPROCS(0) { // nearly all of it is waiting
+	for range 6 * runtime.GOMAXPROCS(0) { // nearly all of it is waiting
 		nodes := map[string]*gatewaytest.Node{} // of its own: none is to be overloaded
 		for _, f := range mutant.Faults {
 			if needs := mutant.Needs(f.Name); nodes[needs] == nil {
@@ -140,8 +140,17 @@ func TestE2EFaults(t *testing.T) {
 			}
 		})
 	}
-	for _, f := range mutant.Faults {
-		faults <- f
+	// Those that wait longest begin first, so that nobody waits for them alone.
+	patient := make(map[string]bool)
+	for _, c := range conformance.Checks() {
+		patient[c.ID] = c.Patient
+	}
+	for _, first := range []bool{true, false} {
+		for _, f := range mutant.Faults {
+			if patient[f.Check] == first {
+				faults <- f
+			}
+		}
 	}
 	close(faults)
 	workers.Wait()
