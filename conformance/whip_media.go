@@ -144,6 +144,11 @@ func checkRTX(t *T) {
 	if !nacked {
 		t.Fatalf("expected NACKs for lost packets, got none")
 	}
+	// The last ones may still be on their way round.
+	complete := func() bool { missing, _ := v.missing(ptH264, 500*time.Millisecond); return missing == 0 }
+	if t.Until(5*time.Second, complete) {
+		return
+	}
 	if missing, all := v.missing(ptH264, 500*time.Millisecond); missing > 0 {
 		t.Errorf("expected every packet that was repeated on RTX to reach the viewer, got %d of %d missing", missing, all)
 	}
