@@ -236,7 +236,7 @@ func (in *inbound) stream(s *inboundSection, h *rtp.Header) *IncomingTrack {
 		}
 	}
 	l := s.layer(h)
-	if l == nil || l.ssrc != 0 && l.ssrc != h.SSRC || l.restarts == maxRestarts {
+	if l == nil || l.ssrc != 0 && l.ssrc != h.SSRC || l.restarts == maxRestarts || in.taken(h.SSRC) {
 		in.strays.Store(time.Now().UnixNano())
 		return nil
 	}
@@ -260,6 +260,14 @@ func (in *inbound) stream(s *inboundSection, h *rtp.Header) *IncomingTrack {
 	in.tracks[t.SSRC] = t
 	l.track = t
 	return t
+}
+
+// taken tells whether an SSRC is that of a track already: of another section,
+// since an SSRC is one stream (RFC 3550 section 8.1).
+func (in *inbound) taken(ssrc uint32) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.tracks[ssrc] != nil
 }
 
 // astray is when the last packet came that belongs to no track; zero: never.

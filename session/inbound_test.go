@@ -165,6 +165,33 @@ func TestInboundChangeOfSSRC(t *testing.T) {
 	}
 }
 
+// An SSRC that one section has is no stream of another: two tracks of one SSRC
+// could not both be ended.
+func TestInboundOneSSRCInTwoSections(t *testing.T) {
+	in, r := videoInbound(inboundLayer{})
+	sound := &inboundSection{
+		kind: "audio", layers: []*inboundLayer{{}},
+		codec: Codec{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000}},
+	}
+	in.formats[111] = format{section: sound}
+	in.packet(packetOf(t, rtp.Header{PayloadType: 96, SSRC: 1}, "picture"), time.Now())
+	in.packet(packetOf(t, rtp.Header{PayloadType: 111, SSRC: 1}, "sound"), time.Now())
+	if len(r.tracks) != 1 || in.astray().IsZero() {
+		t.Errorf("%d tracks, stray since %v: want one, and the other's packet astray", len(r.tracks), in.astray())
+	}
+	in.packet(packetOf(t, rtp.Header{PayloadType: 111, SSRC: 2}, "sound"), time.Now())
+	if len(r.tracks) != 2 {
+		t.Fatalf("%d tracks, want two with SSRCs of their own", len(r.tracks))
+	}
+	in.close()
+	for _, track := range r.tracks {
+		_, _ = next(t, track)
+		if _, err := track.Read(make([]byte, maxPacket)); !errors.Is(err, io.EOF) {
+			t.Errorf("the %s after close: %v, want its end", track.Kind, err)
+		}
+	}
+}
+
 func TestInboundAfterTheEnd(t *testing.T) {
 	in, r := videoInbound(inboundLayer{})
 	r.over = true
