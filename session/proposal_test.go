@@ -232,7 +232,7 @@ func TestAnsweredOnce(t *testing.T) {
 		t.Errorf("restart: %v", err)
 	}
 	w := httptest.NewRecorder()
-	if err := table.WriteProposal(w, s, 201); err != nil || w.Header().Get("ETag") != s.ETag() {
+	if err := table.WriteCreated(w, s); err != nil || w.Header().Get("ETag") != s.ETag() {
 		t.Errorf("got %v, %v", err, w.Header())
 	}
 }

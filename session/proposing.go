@@ -69,19 +69,14 @@ func (t *Table) ProposeViewer(setup ViewerSetup) (*Session, error) {
 	return s, t.add(s, p, text)
 }
 
-// WriteProposal answers a POST with an offer of the gateway's own: with 406 as
-// the counter-offer of WHEP section 4.3.2, with 201 in the mode of its first
-// drafts.
-func (t *Table) WriteProposal(w http.ResponseWriter, s *Session, status int) error {
-	mediaType := typeSDP
-	if status == http.StatusNotAcceptable {
-		// The whole second before the offer ends: whoever keeps to it is in time.
-		until := s.since.Add(t.proposalLimit).UTC().Format(http.TimeFormat)
-		mediaType += `; valid-until="` + until + `"`
-	}
+// WriteCounterOffer answers a POST with 406 and an offer of the gateway's own
+// (WHEP section 4.3.2).
+func (t *Table) WriteCounterOffer(w http.ResponseWriter, s *Session) error {
+	// The whole second before the offer ends: whoever keeps to it is in time.
+	until := s.since.Add(t.proposalLimit).UTC().Format(http.TimeFormat)
 	w.Header().Set("Location", t.SessionURL(s.ID()))
 	w.Header().Set("ETag", s.ETag())
-	return writeICE(w, status, mediaType, s.Answer())
+	return writeICE(w, http.StatusNotAcceptable, typeSDP+`; valid-until="`+until+`"`, s.Answer())
 }
 
 // patch takes the answer: 204. Taken is false when there was one before; then

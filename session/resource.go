@@ -91,7 +91,8 @@ func readBody(w http.ResponseWriter, r *http.Request, problem string) ([]byte, e
 	return body, nil
 }
 
-// WriteCreated answers a POST with 201, Location, ETag and the SDP answer.
+// WriteCreated answers a POST with 201, Location, ETag and the SDP answer, or in
+// a session of ProposeViewer with the offer.
 func (t *Table) WriteCreated(w http.ResponseWriter, s *Session) error {
 	h := w.Header()
 	h.Set("Location", t.SessionURL(s.ID()))

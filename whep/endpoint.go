@@ -8,6 +8,7 @@
 package whep
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -52,30 +53,47 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	if err != nil {
 		return err
 	}
-	release, err := e.Sessions.Admit(r.Context(), session.RoleViewer)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if len(body) == 0 && e.ServerOffer {
-		return e.propose(w, http.StatusCreated, setup)
-	}
-	s, err := e.answer(body, setup)
-	if wished := wishesCounterOffer(r.Header); (wished || e.CounterOffer) && mendable(err) {
-		if wished {
-			w.Header().Set("Preference-Applied", counterOffer)
-		}
-		return e.propose(w, http.StatusNotAcceptable, setup)
-	}
+	wished := wishesCounterOffer(r.Header)
+	s, countered, err := e.begin(r.Context(), body, setup, wished || e.CounterOffer)
 	if err != nil {
 		return err
 	}
 	e.addLinks(w.Header(), s.ID())
-	if err := e.Sessions.WriteCreated(w, s); err != nil {
-		s.Close(session.CauseInternal) // its viewer will never know of it
-		return err
+	if countered {
+		if wished {
+			w.Header().Set("Preference-Applied", counterOffer)
+		}
+		err = e.Sessions.WriteCounterOffer(w, s)
+	} else {
+		err = e.Sessions.WriteCreated(w, s)
 	}
-	return nil
+	if err != nil {
+		s.Close(session.CauseInternal) // its viewer will never know of it
+	}
+	return err
+}
+
+// begin opens a session when its turn comes; countered: by an offer against the
+// one that came. The turn ends before anything is written: a client who is slow
+// to read must not keep others waiting.
+func (e *Endpoint) begin(
+	ctx context.Context, body []byte, setup session.ViewerSetup, mayCounter bool,
+) (s *session.Session, countered bool, err error) {
+	release, err := e.Sessions.Admit(ctx, session.RoleViewer)
+	if err != nil {
+		return nil, false, err
+	}
+	defer release()
+	if len(body) == 0 && e.ServerOffer {
+		s, err = e.propose(setup)
+		return s, false, err
+	}
+	s, err = e.answer(body, setup)
+	if mayCounter && mendable(err) {
+		s, err = e.propose(setup)
+		return s, true, err
+	}
+	return s, false, err
 }
 
 // answer opens a session for an offer.

@@ -42,15 +42,6 @@ func mendable(err error) bool {
 
 // propose opens a session with an offer of ours. What is refused for other
 // reasons than the offer is refused here too.
-func (e *Endpoint) propose(w http.ResponseWriter, status int, setup session.ViewerSetup) error {
-	s, err := e.open(setup, session.ProposedVideo, e.Sessions.ProposeViewer)
-	if err != nil {
-		return err
-	}
-	e.addLinks(w.Header(), s.ID())
-	if err := e.Sessions.WriteProposal(w, s, status); err != nil {
-		s.Close(session.CauseInternal) // its viewer will never know of it
-		return err
-	}
-	return nil
+func (e *Endpoint) propose(setup session.ViewerSetup) (*session.Session, error) {
+	return e.open(setup, session.ProposedVideo, e.Sessions.ProposeViewer)
 }

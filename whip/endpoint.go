@@ -6,6 +6,7 @@
 package whip
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -37,19 +38,7 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	if err != nil {
 		return err
 	}
-	release, err := e.Sessions.Admit(r.Context(), session.RolePublisher)
-	if err != nil {
-		return err
-	}
-	defer release()
-	offer, err := session.ParseOffer(body)
-	if err != nil {
-		return err
-	}
-	if err := offer.CheckPublish(); err != nil {
-		return err
-	}
-	s, err := e.open(offer, session.PublisherSetup{
+	s, err := e.begin(r.Context(), body, session.PublisherSetup{
 		ID:     e.Sessions.NewID(),
 		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
 		Remote: remote(r),
@@ -62,6 +51,24 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 		return err
 	}
 	return nil
+}
+
+// begin opens a session for an offer when its turn comes. The turn ends before
+// anything is written: a client who is slow to read must not keep others waiting.
+func (e *Endpoint) begin(ctx context.Context, body []byte, setup session.PublisherSetup) (*session.Session, error) {
+	release, err := e.Sessions.Admit(ctx, session.RolePublisher)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	offer, err := session.ParseOffer(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := offer.CheckPublish(); err != nil {
+		return nil, err
+	}
+	return e.open(offer, setup)
 }
 
 // open claims the publication and ties the claim's life to the session's.
