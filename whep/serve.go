@@ -167,7 +167,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, s *stream) {
 			return
 		}
 		select {
-		case <-s.wake:
+		case <-t.wake:
 		case <-counting:
 			_ = s.tellCount() // as above
 		case <-quiet.C:

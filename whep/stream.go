@@ -10,7 +10,6 @@ import (
 type stream struct {
 	v     *viewer
 	types []EventType
-	wake  chan struct{} // capacity 1; full: the reader will look anyway
 
 	// queue holds the newest events, also some that were sent: a reader who lost
 	// his connection says which he has.
@@ -22,7 +21,10 @@ type stream struct {
 }
 
 // turn is the time of one reader.
-type turn struct{ over chan struct{} } // closed when another reader came
+type turn struct {
+	over chan struct{} // closed when another reader came
+	wake chan struct{} // capacity 1; full: the reader will look anyway
+}
 
 // put queues an event that the stream wants; the viewer's lock is held.
 func (s *stream) put(e event) {
@@ -45,26 +47,29 @@ func (s *stream) end() {
 	s.poke()
 }
 
+// poke lets the reader look. Who was the reader before is not woken in his place.
 func (s *stream) poke() {
+	if s.turn == nil {
+		return
+	}
 	select {
-	case s.wake <- struct{}{}:
+	case s.turn.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take makes the caller the reader in place of whoever is. LastID is his
-// Last-Event-ID, "" if he sent none: he goes on after that one.
+// take makes the caller the reader in place of whoever is; he has to look at
+// once. LastID is his Last-Event-ID, "" if he sent none: he goes on after that one.
 func (s *stream) take(lastID string) *turn {
 	s.v.mu.Lock()
 	defer s.v.mu.Unlock()
 	if s.turn != nil {
 		close(s.turn.over)
 	}
-	s.turn = &turn{over: make(chan struct{})}
+	s.turn = &turn{over: make(chan struct{}), wake: make(chan struct{}, 1)}
 	if id, err := strconv.ParseUint(lastID, 10, 64); err == nil && id <= s.v.last {
 		s.sent = id
 	}
-	s.poke()
 	return s.turn
 }
 

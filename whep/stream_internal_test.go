@@ -115,6 +115,38 @@ func TestStatesReplaceOlderOnes(t *testing.T) {
 	}
 }
 
+// TestOnlyTheReaderIsWoken: an event must not wait because it woke somebody
+// whose turn is over.
+func TestOnlyTheReaderIsWoken(t *testing.T) {
+	v := &viewer{}
+	s := opened(t, v, EventReconnect)
+	before := s.take("")
+	now := s.take("")
+	emit(t, v, EventReconnect, Reconnect{})
+	if len(before.wake) != 0 || len(now.wake) != 1 {
+		t.Errorf("%d calls for who read before and %d for who reads, want 0 and 1", len(before.wake), len(now.wake))
+	}
+	s.release(now)
+	emit(t, v, EventReconnect, Reconnect{}) // nobody is there
+	if got, _ := read(s, ""); len(got) != 2 {
+		t.Errorf("got %q, want both", got)
+	}
+}
+
+// TestNothingIsWrittenForNobody: most viewers have no stream.
+func TestNothingIsWrittenForNobody(t *testing.T) {
+	v := &viewer{}
+	v.onAir(true)
+	emit(t, v, EventLayers, map[string]any{"1": []int{1}})
+	if v.last != 0 {
+		t.Errorf("%d events were written", v.last)
+	}
+	want := []string{text(1, EventActive, "{}"), text(2, EventLayers, `{"1":[1]}`)}
+	if got, _ := read(opened(t, v, advertised...), ""); !slices.Equal(got, want) {
+		t.Errorf("the first stream begins with %q, want %q", got, want)
+	}
+}
+
 func TestEventsAreOneLine(t *testing.T) {
 	v := &viewer{}
 	s := opened(t, v, EventReconnect)

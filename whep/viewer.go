@@ -109,9 +109,9 @@ func (v *viewer) emit(kind EventType, data any) error {
 	return v.put(kind, data)
 }
 
-// put queues an event; the lock is held.
+// put queues an event, which most viewers have no stream for; the lock is held.
 func (v *viewer) put(kind EventType, data any) error {
-	if v.ended {
+	if v.ended || len(v.streams) == 0 {
 		return nil
 	}
 	e, err := newEvent(v.last+1, kind, data)
@@ -160,7 +160,7 @@ func (v *viewer) openLink() (*stream, error) {
 
 // add makes a stream; the lock is held.
 func (v *viewer) add(secret string, types []EventType) (*stream, error) {
-	s := &stream{v: v, types: slices.Clone(types), sent: v.last, count: -1, wake: make(chan struct{}, 1)}
+	s := &stream{v: v, types: slices.Clone(types), sent: v.last, count: -1}
 	first := []struct {
 		kind EventType
 		data any
