@@ -1,10 +1,47 @@
 package egress
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// A picture that a viewer is moved on to follows at once what was shown last,
+// however much was left out, also after an earlier change between sources.
+func TestTimestampOverASkipAfterAChangeOfLayer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plane, v, far := start(t, gcm, defaultStreams())
+		s := v.Stream("video")
+		low, high := newTrack(90000), newTrack(90000)
+		s.Bind(low, videoFormat, nil)
+		s.Write(low.key(1<<16, 0, "low"))
+		time.Sleep(900 * time.Millisecond)
+		s.Unbind(low)
+		var backlog []*Packet
+		for n := range uint64(54) { // two packets a frame
+			p := high.packet(1<<17+n, uint32(n/2)*3000, strings.Repeat("h", 1100))
+			p.Marker = n%2 == 1
+			backlog = append(backlog, p)
+		}
+		backlog[0].Key = true
+		s.Bind(high, videoFormat, backlog)
+		time.Sleep(paceTick)
+		synctest.Wait()
+		s.Write(high.key(1<<17+54, 27*3000, "key"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		got := far.takeRTP(videoSSRC)
+		n := len(got)
+		if n < 3 || n > 30 || string(got[n-1].Payload) != "key" {
+			t.Fatalf("got %d packets, want a few of the backlog and the keyframe", n)
+		}
+		if ticks := int32(got[n-1].Timestamp - got[n-2].Timestamp); ticks < 1 || ticks > 9000 {
+			t.Errorf("the keyframe is %d ticks after what was sent before it, want it at once", ticks)
+		}
+		_ = plane.Close()
+	})
+}
 
 // Two sources of one publisher share a clock: a picture of the second follows
 // one of the first by the time between the two, however long each was under

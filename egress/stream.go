@@ -302,6 +302,7 @@ func (s *Stream) skip(now time.Time) {
 	before.ended = now
 	s.current = &binding{source: before.source, format: before.format, clock: before.clock}
 	s.lastAt = now // what was sent last had arrived long before
+	s.before = moment{}
 }
 
 // advance gives the packet, which is newer than all before it, the next index
