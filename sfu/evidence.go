@@ -86,9 +86,18 @@ func (t *Track) examine(p *egress.Packet, nals *nalScan, starts bool) {
 	}
 	t.parameters(nals.sps)
 	if t.order.see(p.Payload, p.Timestamp) {
-		t.evidence.disordered.Store(p.Arrived.UnixNano())
-		t.evidence.disorders.Add(1)
+		t.evidence.disorder(p.Arrived)
 	}
+}
+
+// disorder notes a picture out of order. One now and then is that of a stream
+// with losses, so those of long ago do not count.
+func (e *evidence) disorder(now time.Time) {
+	if now.Sub(moment(&e.disordered)) >= reorderedFor {
+		e.disorders.Store(0)
+	}
+	e.disordered.Store(now.UnixNano())
+	e.disorders.Add(1)
 }
 
 // quiet is how long nothing has come.

@@ -140,6 +140,22 @@ func TestBFramesAreWithheld(t *testing.T) {
 	})
 }
 
+// Two pictures out of order are too many only when one comes soon after the other.
+func TestOldDisordersDoNotCount(t *testing.T) {
+	var track Track
+	now := time.Unix(1000, 0)
+	for _, tt := range []struct {
+		after time.Duration // the one before
+		want  bool
+	}{{0, false}, {reorderedFor, false}, {time.Hour, false}, {reorderedFor - time.Second, true}} {
+		now = now.Add(tt.after)
+		track.evidence.disorder(now)
+		if track.disordered() != tt.want || track.reordered(now) != tt.want {
+			t.Errorf("%v after the one before: got %t and %t, want %t", tt.after, track.disordered(), track.reordered(now), tt.want)
+		}
+	}
+}
+
 // Whether it matters that no keyframe comes depends on whether one would come
 // on request.
 func TestMissingKeyframes(t *testing.T) {
