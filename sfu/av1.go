@@ -8,36 +8,46 @@ const (
 
 // av1Size reads the sequence header that a keyframe begins with.
 func av1Size(b []byte) size {
-	if len(b) < 2 || b[0]&0x80 != 0 { // goes on with an OBU of the packet before
-		return size{}
+	if obu := av1Sequence(b); obu != nil {
+		return av1SequenceSize(obu)
 	}
-	count := int(b[0] >> 4 & 0x03)
+	return size{}
+}
+
+// av1Sequence finds a sequence header among the first OBUs of a payload, nil:
+// there is none. A packet that goes on with an OBU of the one before (Z) begins
+// nothing.
+func av1Sequence(b []byte) []byte {
+	if len(b) < 2 || b[0]&0x80 != 0 {
+		return nil
+	}
+	count := int(b[0] >> 4 & 0x03) // W: OBUs in the packet, the last without length; 0: all have one
 	b = b[1:]
 	for i := 1; i <= 3 && len(b) > 0; i++ {
 		length := len(b)
 		if i != count {
 			var used int
 			if length, used = leb128(b); used == 0 {
-				return size{}
+				return nil
 			}
 			b = b[used:]
 		}
 		if length < 1 || length > len(b) {
-			return size{}
+			return nil
 		}
 		switch b[0] >> 3 & 0x0f {
 		case obuSequenceHeader:
-			return av1SequenceSize(b[:length])
+			return b[:length]
 		case obuTemporalDelimiter:
 			b = b[length:]
 		default:
-			return size{}
+			return nil
 		}
 		if i == count {
-			break
+			return nil
 		}
 	}
-	return size{}
+	return nil
 }
 
 // av1SequenceSize reads max_frame_width and max_frame_height (AV1 bitstream

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// h264SPS is what a sequence parameter set says of profile and picture order
-// (ITU-T H.264, 7.3.2.1.1).
+// h264SPS is what a sequence parameter set says of profile, picture order and
+// size (ITU-T H.264, 7.3.2.1.1).
 type h264SPS struct {
 	profile, constraints uint8
 	planes               bool // separate colour planes
@@ -14,6 +14,7 @@ type h264SPS struct {
 	orderType            uint32 // pic_order_cnt_type; 2: output in decoding order
 	orderBits            int    // of pic_order_cnt_lsb, for type 0
 	framesOnly           bool
+	size                 size // zero: not known
 }
 
 // parseH264SPS reads a whole NAL unit; false: it makes no sense.
@@ -23,10 +24,11 @@ func parseH264SPS(nal []byte) (s h264SPS, ok bool) {
 	}
 	s.profile, s.constraints = nal[1], nal[2]
 	r := bitReader{b: unescaped(nal[4:], 256)}
-	r.golomb() // id
+	r.golomb()          // id
+	chroma := uint32(1) // 4:2:0
 	switch s.profile {
 	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
-		chroma := r.golomb()
+		chroma = r.golomb()
 		if chroma == 3 {
 			s.planes = r.flag()
 		}
@@ -52,10 +54,18 @@ func parseH264SPS(nal []byte) (s h264SPS, ok bool) {
 	}
 	r.golomb() // reference frames
 	r.skip(1)  // gaps
-	r.golomb() // width
-	r.golomb() // height
+	width := 16 * (int64(r.golomb()) + 1)
+	height := 16 * (int64(r.golomb()) + 1)
 	s.framesOnly = r.flag()
-	return s, !r.over && s.frameNumBits <= 16 && s.orderBits <= 16 && s.orderType <= 2
+	ok = !r.over && s.frameNumBits <= 16 && s.orderBits <= 16 && s.orderType <= 2
+	units := cropUnits(chroma, s.planes)
+	if !s.framesOnly {
+		height, units.height = 2*height, 2*units.height
+		r.skip(1)
+	}
+	r.skip(1)
+	s.size = r.cropped(width, height, units)
+	return s, ok
 }
 
 // h264Rank orders the profiles of which each decodes those below it; 0: another.

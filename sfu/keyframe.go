@@ -70,36 +70,7 @@ func av1Keyframe(b []byte) bool {
 	if len(b) < 2 || b[0]&z != 0 {
 		return false
 	}
-	if b[0]&n != 0 {
-		return true
-	}
-	count := int(b[0] >> 4 & 0x03) // W: OBUs in the packet, the last without length; 0: all have one
-	b = b[1:]
-	for i := 1; i <= 3 && len(b) > 0; i++ {
-		size := len(b)
-		if i != count {
-			var used int
-			if size, used = leb128(b); used == 0 {
-				return false
-			}
-			b = b[used:]
-		}
-		if size < 1 || size > len(b) {
-			return false
-		}
-		switch b[0] >> 3 & 0x0f {
-		case obuSequenceHeader:
-			return true
-		case obuTemporalDelimiter:
-			b = b[size:]
-		default:
-			return false
-		}
-		if i == count {
-			return false
-		}
-	}
-	return false
+	return b[0]&n != 0 || av1Sequence(b) != nil
 }
 
 // leb128 reads a length of at most four octets; used is 0 when it is none.

@@ -87,57 +87,37 @@ func vp9Size(b []byte) size {
 	return s.sane()
 }
 
-// h264Size reads a sequence parameter set (H.264 section 7.3.2.1.1).
-func h264Size(sps []byte) size {
-	r := bitReader{b: unescaped(sps, 256)}
-	r.skip(8)
-	profile := r.read(8)
-	r.skip(16)
-	r.golomb() // id
-	chroma := uint32(1)
-	switch profile {
-	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
-		if chroma = r.golomb(); chroma == 3 && r.flag() {
-			chroma = 0 // separate planes
-		}
-		r.golomb()
-		r.golomb()
-		r.skip(1)
-		if r.flag() {
-			r.skipScalingLists(chroma)
-		}
+// h264Size reads the size from a sequence parameter set.
+func h264Size(nal []byte) size {
+	s, ok := parseH264SPS(nal)
+	if !ok {
+		return size{}
 	}
-	r.golomb() // frame number
-	switch r.golomb() {
-	case 0:
-		r.golomb()
-	case 1:
-		r.skip(1)
-		r.golomb()
-		r.golomb()
-		for range min(r.golomb(), 255) {
-			r.golomb()
-		}
+	return s.size
+}
+
+// cropUnits are how many pixels one of a cropping rectangle's units stands for
+// (H.264 section 7.4.2.1.1, H.265 section 7.4.3.2.1).
+func cropUnits(chroma uint32, planes bool) size {
+	units := size{1, 1}
+	if planes {
+		return units
 	}
-	r.golomb() // reference frames
-	r.skip(1)
-	width := 16 * (int64(r.golomb()) + 1)
-	height := 16 * (int64(r.golomb()) + 1)
-	unitX, unitY := int64(1), int64(1)
 	if chroma == 1 || chroma == 2 {
-		unitX = 2
+		units.width = 2
 	}
 	if chroma == 1 {
-		unitY = 2
+		units.height = 2
 	}
-	if !r.flag() { // fields
-		height, unitY = 2*height, 2*unitY
-		r.skip(1)
-	}
-	r.skip(1)
-	if r.flag() { // cropping
-		width -= unitX * (int64(r.golomb()) + int64(r.golomb()))
-		height -= unitY * (int64(r.golomb()) + int64(r.golomb()))
+	return units
+}
+
+// cropped reads the cropping rectangle of a picture, where there is one, and
+// returns what is left.
+func (r *bitReader) cropped(width, height int64, units size) size {
+	if r.flag() {
+		width -= int64(units.width) * (int64(r.golomb()) + int64(r.golomb()))
+		height -= int64(units.height) * (int64(r.golomb()) + int64(r.golomb()))
 	}
 	if r.over {
 		return size{}
@@ -195,23 +175,7 @@ func h265Size(sps []byte) size {
 	}
 	r.golomb() // id
 	chroma := r.golomb()
-	if chroma == 3 && r.flag() {
-		chroma = 0
-	}
+	planes := chroma == 3 && r.flag()
 	width, height := int64(r.golomb()), int64(r.golomb())
-	if r.flag() { // conformance window
-		unitX, unitY := int64(1), int64(1)
-		if chroma == 1 || chroma == 2 {
-			unitX = 2
-		}
-		if chroma == 1 {
-			unitY = 2
-		}
-		width -= unitX * (int64(r.golomb()) + int64(r.golomb()))
-		height -= unitY * (int64(r.golomb()) + int64(r.golomb()))
-	}
-	if r.over {
-		return size{}
-	}
-	return size{int(width), int(height)}.sane()
+	return r.cropped(width, height, cropUnits(chroma, planes)) // the conformance window
 }
