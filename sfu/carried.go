@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sluicemedia/sluice/egress"
 )
 
 // carried is the codec of the track as it is sent. What a publisher announces is
@@ -25,7 +27,40 @@ func (t *Track) carry(sps []byte) {
 	}
 	c := t.cfg.Codec
 	c.SDPFmtpLine = withProfile(c.SDPFmtpLine, hex.EncodeToString(sps[1:4]))
+	// The first time alone: encoders keep their profile, and one that does not
+	// must not make work for each viewer again and again.
+	t.toReformat = t.toReformat || t.sent.Load() == nil
 	t.sent.Store(&c)
+}
+
+// reformat gives those viewers another payload type who were there before it
+// was known what the track carries, and have one that fits better.
+func (t *Track) reformat() {
+	t.toReformat = false
+	r := t.claim.room
+	r.mu.Lock()
+	defer r.leave()
+	for s := range r.subscriptions {
+		to := &s.sinks[t.kind]
+		if !to.bound || to.track != t {
+			continue
+		}
+		if f, ok := to.format(t.carried()); ok {
+			t.setFormat(to.out, f)
+		}
+	}
+}
+
+// setFormat lets a viewer begin anew in another format.
+func (t *Track) setFormat(out output, f egress.Format) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.targets {
+		if v := &t.targets[i]; v.out == out && v.format != f {
+			v.format, v.promised = f, false
+			out.Bind(t, f, t.cache.lend())
+		}
+	}
 }
 
 // withProfile is an fmtp line with another profile-level-id.

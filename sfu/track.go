@@ -94,6 +94,8 @@ type Track struct {
 	inserted renumbering
 	params   parameterSets
 	order    reordering
+	// toReformat: viewers were bound before it was known what the track carries.
+	toReformat bool
 
 	evidence evidence
 
@@ -231,6 +233,9 @@ func (t *Track) accept(h *rtpHeader, wire uint64, now time.Time) {
 	}
 	t.forward(p)
 	t.mu.Unlock()
+	if t.toReformat {
+		t.reformat()
+	}
 	if key && t.awaited.Load() {
 		t.claim.keyed.Store(true)
 		urgent = true
