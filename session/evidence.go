@@ -22,11 +22,10 @@ const (
 // evidence is what was seen on the wire of a session that connects. The mux's
 // read loop and whoever sends write it, the sweeper reads it.
 type evidence struct {
-	checks    atomic.Uint64 // connectivity checks that name the session, good or not
-	profiles  atomic.Int32  // of a ClientHello: a profileVerdict
-	alertIn   atomic.Int32  // last plain fatal alert of the peer, and one; 0: none
-	alertOut  atomic.Int32  // last one of ours
-	handshake atomic.Int64  // first DTLS record of the peer, unix nanoseconds; 0: none
+	checks   atomic.Uint64 // connectivity checks that name the session, good or not
+	profiles atomic.Int32  // of a ClientHello: a profileVerdict
+	alertIn  atomic.Int32  // last plain fatal alert of the peer, and one; 0: none
+	alertOut atomic.Int32  // last one of ours
 }
 
 // profileVerdict is what a ClientHello says of SRTP protection profiles.
@@ -80,8 +79,7 @@ func (e *evidence) failure() Cause {
 
 // received looks at a datagram of DTLS records from the peer. Nothing of it is
 // proven: it may name a cause, never end a session.
-func (e *evidence) received(b []byte, now time.Time) {
-	e.handshake.CompareAndSwap(0, now.UnixNano())
+func (e *evidence) received(b []byte) {
 	if a := fatalAlert(b); a != 0 {
 		e.alertIn.Store(a)
 		return

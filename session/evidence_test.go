@@ -69,7 +69,7 @@ func TestProfilesOfAClientHello(t *testing.T) {
 		{"no SRTP", clientHello(t), profilesForeign},
 	} {
 		var e evidence
-		e.received(tt.hello, time.Now())
+		e.received(tt.hello)
 		if got := profileVerdict(e.profiles.Load()); got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
 		}
@@ -78,7 +78,7 @@ func TestProfilesOfAClientHello(t *testing.T) {
 	hello := clientHello(t, dtls.SRTP_AES128_CM_HMAC_SHA1_32)
 	for n := range len(hello) - 1 {
 		var e evidence
-		e.received(hello[:n], time.Now())
+		e.received(hello[:n])
 		if got := profileVerdict(e.profiles.Load()); got != profilesUnknown {
 			t.Fatalf("%d of %d octets: got %d, want nothing", n, len(hello), got)
 		}
@@ -108,7 +108,7 @@ func TestFailureOfAHandshake(t *testing.T) {
 	} {
 		var e evidence
 		for _, b := range tt.in {
-			e.received(b, time.Now())
+			e.received(b)
 		}
 		for _, b := range tt.out {
 			e.sent(b)
@@ -155,7 +155,7 @@ func FuzzEvidence(f *testing.F) {
 	f.Add([]byte{recordHandshake, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 40, 1, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 28})
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		var e evidence
-		e.received(b, time.Now())
+		e.received(b)
 		e.sent(b)
 		e.failure()
 	})

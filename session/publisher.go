@@ -270,11 +270,9 @@ func (p *publisher) track(t *IncomingTrack) bool {
 	return p.s.notify(func() { p.setup.Track(t) })
 }
 
-// flood ends a session that names more SSRCs than pion should keep.
-func (p *publisher) flood() {
-	p.log.Warn("publisher uses too many ssrcs")
-	p.s.end(CauseTooMany)
-}
+// flood ends a session that names more SSRCs than pion should keep. It is called
+// again for each more, so it writes no line of its own.
+func (p *publisher) flood() { p.s.end(CauseTooMany) }
 
 // run sends feedback until close.
 func (p *publisher) run() {

@@ -47,7 +47,7 @@ func (v *viewer) record(b []byte) {
 		v.begin() // as server the ClientHello starts it
 	}
 	if v.phase == phaseIdle || v.phase == phaseJoining {
-		v.evidence.received(b, time.Now())
+		v.evidence.received(b)
 	}
 	switch v.phase {
 	case phaseJoining:

@@ -138,10 +138,9 @@ func (r *route) check(res *responder, b []byte, from netip.AddrPort) {
 
 // datagram passes on what comes from an address of the publisher.
 func (r *route) datagram(b []byte, from netip.AddrPort) {
-	now := time.Now()
-	r.lastHeard.Store(now.UnixNano())
+	r.lastHeard.Store(time.Now().UnixNano())
 	if isDTLS(b) {
-		r.evidence.received(b, now)
+		r.evidence.received(b)
 	}
 	if !r.mux.side.push(b, from) {
 		r.mux.drop(dropQueue)
