@@ -203,9 +203,9 @@ func (s *Stream) again(l lookup, p *Packet, now time.Time) {
 	var size int
 	if rtx {
 		h.payloadType, h.ssrc = l.from.format.RTXPayloadType, s.rtxSSRC
-		size = s.retransmit(&h, p.Payload)
+		size = s.retransmit(&h, l.from, p)
 	} else {
-		size = s.transmit(&h, p.Payload, l.index)
+		size = s.transmit(&h, l.from, p, l.index)
 	}
 	if s.catchup != nil {
 		s.catchup.credit -= float64(size)
@@ -216,7 +216,7 @@ func (s *Stream) again(l lookup, p *Packet, now time.Time) {
 
 // retransmit sends a payload on the retransmission SSRC: the original sequence
 // number comes before it (RFC 4588 section 4).
-func (s *Stream) retransmit(h *header, payload []byte) (size int) {
+func (s *Stream) retransmit(h *header, b *binding, p *Packet) (size int) {
 	v := s.viewer
 	original, index := h.seq, s.rtxNext
 	s.rtxNext++
@@ -225,7 +225,10 @@ func (s *Stream) retransmit(h *header, payload []byte) (size int) {
 	defer v.plane.buffers.Put(buf)
 	n := h.put(buf[:])
 	binary.BigEndian.PutUint16(buf[n:], original)
-	end := n + 2 + copy(buf[n+2:], payload)
+	end := n + 2 + copy(buf[n+2:], p.Payload)
+	if b.shift.changes(p) {
+		b.shift.apply(buf[n+2:end], p)
+	}
 	size = v.seal.seal(buf[:], n, buf[n:end], h.ssrc, index)
 	v.plane.write(buf[:size], v.addr)
 	return size

@@ -34,7 +34,10 @@ type Packet struct {
 	Timestamp uint32 // RTP timestamp as received, in units of the clock rate
 	Marker    bool
 	Key       bool // first packet of a keyframe (video only)
-	Payload   []byte
+	// PictureID and TL0 are where in the payload the picture id and TL0PICIDX of
+	// VP8 or VP9 stand, 0: they are not there.
+	PictureID, TL0 uint8
+	Payload        []byte
 	// Extensions holds those to be forwarded, in the order received; most
 	// packets have none.
 	Extensions []HeaderExtension

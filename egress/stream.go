@@ -42,6 +42,7 @@ type binding struct {
 	open   bool   // the first packet was sent: what follows is set
 	newest uint64 // highest sequence number seen
 	offset uint32 // outgoing minus incoming timestamp
+	shift  shift  // the same of picture numbers
 	clock  clockSample
 	ended  time.Time // zero while bound
 	// void: the same source was bound again, and may have begun to number its
@@ -86,6 +87,7 @@ type Stream struct {
 	last    uint32    // newest timestamp sent
 	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
 	before  moment    // tells when it was made
+	shown   pictures  // what it was numbered, as far as it was
 
 	packets, octets uint32 // of sender reports
 	rtcpIndex       uint32 // SRTCP index of the last of them
@@ -282,6 +284,7 @@ func (s *Stream) openBinding(p *Packet, now time.Time) {
 		ticks = max(1, uint32(gone.Seconds()*float64(b.format.ClockRate)))
 	}
 	b.offset = s.last + ticks - p.Timestamp
+	b.shift = s.shown.shift(p)
 	s.sendReport(b, b.clock, now)
 }
 
@@ -339,13 +342,14 @@ func (s *Stream) send(p *Packet, index uint64, now time.Time) {
 		}
 		s.contents.note(p, index)
 	}
-	size := s.transmit(&h, p.Payload, index)
+	size := s.transmit(&h, b, p, index)
 	if h.hasTransport {
 		s.catchup.log.sent(h.transportSeq, size, now)
 	}
 
 	if !s.sent || int32(h.timestamp-s.last) > 0 {
 		s.last, s.lastAt = h.timestamp, p.arrival(now)
+		s.shown.note(p, b.shift)
 	}
 	s.sent = true
 	s.packets++
@@ -375,12 +379,18 @@ func (s *Stream) header(b *binding, p *Packet, index uint64) header {
 	}
 }
 
-// transmit seals a packet straight from the shared payload and writes it.
-func (s *Stream) transmit(h *header, payload []byte, index uint64) (size int) {
+// transmit seals a packet of a binding straight from the shared payload, unless
+// its picture numbers change, and writes it.
+func (s *Stream) transmit(h *header, b *binding, p *Packet, index uint64) (size int) {
 	v := s.viewer
 	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
 	defer v.plane.buffers.Put(buf)
-	n := v.seal.seal(buf[:], h.put(buf[:]), payload, h.ssrc, index)
+	n, payload := h.put(buf[:]), p.Payload
+	if b.shift.changes(p) {
+		payload = buf[n : n+copy(buf[n:], p.Payload)]
+		b.shift.apply(payload, p)
+	}
+	n = v.seal.seal(buf[:], n, payload, h.ssrc, index)
 	v.plane.write(buf[:n], v.addr)
 	return n
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
@@ -32,16 +33,27 @@ type layerViewer struct {
 	frames  int           // complete ones of the present layer
 	layer   int           // -1: none yet
 	longest time.Duration // between the timestamps of two frames
+	vp8     bool          // whose pictures are numbered
 }
 
 func viewLayers(t *testing.T, n node, room string) *layerViewer {
 	t.Helper()
 	v := gatewaytest.ViewPackets(t, n.LocalURL(), room, codecNamed(t, "VP8"))
-	return &layerViewer{PacketViewer: v, t: t, layer: -1}
+	return &layerViewer{PacketViewer: v, t: t, layer: -1, vp8: true}
 }
 
-// next takes a packet and holds it against the one before: sequence numbers and
-// timestamps go on over every change of layer, and a layer begins with a
+// pictureID reads what browsers go by (RFC 7741 section 4.2).
+func pictureID(t *testing.T, p *rtp.Packet) uint16 {
+	t.Helper()
+	var d codecs.VP8Packet
+	if _, err := d.Unmarshal(p.Payload); err != nil {
+		t.Fatalf("%x: %v", p.Payload, err)
+	}
+	return d.PictureID
+}
+
+// next takes a packet and holds it against the one before: sequence numbers,
+// timestamps and picture ids go on over every change of layer, and a layer begins with a
 // keyframe (spec rows WHEP-PLAY-03 and WHEP-LAY-09).
 func (v *layerViewer) next() {
 	v.t.Helper()
@@ -60,6 +72,15 @@ func (v *layerViewer) next() {
 			v.t.Fatalf("the timestamp steps by %d", step)
 		}
 		v.longest = max(v.longest, time.Duration(step)*time.Second/90000)
+		if v.vp8 {
+			want := pictureID(v.t, v.last)
+			if step != 0 {
+				want = (want + 1) & 0x7fff
+			}
+			if got := pictureID(v.t, p); got != want {
+				v.t.Fatalf("picture %d comes where %d should", got, want)
+			}
+		}
 	}
 	v.last = p
 	if !p.Marker {

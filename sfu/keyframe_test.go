@@ -167,3 +167,32 @@ func FuzzKeyframe(f *testing.F) {
 		}
 	})
 }
+
+// TestPictureNumbers: where descriptors of RFC 7741 and RFC 9628 have the
+// picture id and TL0PICIDX.
+func TestPictureNumbers(t *testing.T) {
+	for _, c := range []struct {
+		codec   codec
+		name    string
+		in      []byte
+		id, tl0 uint8
+	}{
+		{codecVP8, "none", []byte{0x10, 0x00}, 0, 0},
+		{codecVP8, "7 bits", []byte{0x90, 0xe0, 0x11, 0x05, 0x20, 0x00}, 2, 3},
+		{codecVP8, "15 bits", []byte{0x90, 0xe0, 0x91, 0x11, 0x05, 0x20, 0x00}, 2, 4},
+		{codecVP8, "picture id alone", []byte{0x90, 0x80, 0x91, 0x11, 0x00}, 2, 0},
+		{codecVP8, "TL0PICIDX alone", []byte{0x90, 0x60, 0x05, 0x20, 0x00}, 0, 2},
+		{codecVP8, "cut off", []byte{0x90, 0xe0, 0x91, 0x11, 0x05, 0x20}, 0, 0},
+		{codecVP9, "none", []byte{0x08, 0x00}, 0, 0},
+		{codecVP9, "7 bits", []byte{0xa8, 0x11, 0x00, 0x05, 0x00}, 1, 3},
+		{codecVP9, "15 bits", []byte{0xa8, 0x91, 0x11, 0x00, 0x05, 0x00}, 1, 4},
+		{codecVP9, "flexible mode", []byte{0xb8, 0x91, 0x11, 0x00, 0x00}, 1, 0},
+		{codecVP9, "cut off", []byte{0xa8, 0x91, 0x11, 0x00, 0x05}, 0, 0},
+		{codecH264, "no descriptor", []byte{0x90, 0xe0, 0x91, 0x11, 0x05, 0x20, 0x00}, 0, 0},
+		{codecVP8, "nothing", nil, 0, 0},
+	} {
+		if id, tl0 := pictureNumbers(c.codec, c.in); id != c.id || tl0 != c.tl0 {
+			t.Errorf("codec %d, %s: got %d and %d, want %d and %d", c.codec, c.name, id, tl0, c.id, c.tl0)
+		}
+	}
+}

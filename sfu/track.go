@@ -283,6 +283,7 @@ func (t *Track) copy(h *rtpHeader, seq uint64, now time.Time) *egress.Packet {
 	}
 	p.Seq, p.Timestamp, p.Marker, p.Arrived = seq, h.timestamp, h.marker, now
 	p.Payload = buf[:len(h.payload):len(h.payload)]
+	p.PictureID, p.TL0 = pictureNumbers(t.codec, p.Payload)
 	return p
 }
 

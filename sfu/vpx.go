@@ -51,15 +51,17 @@ func vp8Descriptor(b []byte) (d vp8Header) {
 
 // vp9Header is the payload descriptor of RFC 9628 section 4.2.
 type vp9Header struct {
-	length   int // of the descriptor, 0: it cannot be read
-	spatial  int // layer ids; 0 without the L bit
-	temporal int
-	up       bool // switching up point
-	end      bool // last packet of a layer frame
-	begin    bool // first packet of a layer frame, whose layer could be read
-	inter    bool // predicted from other pictures
-	largest  size // of the scalability structure, zero without
-	layers   int  // spatial layers of the scalability structure, 0 without
+	length    int // of the descriptor, 0: it cannot be read
+	pictureID int // position, 0: it is not there
+	tl0       int // position of TL0PICIDX, as above
+	spatial   int // layer ids; 0 without the L bit
+	temporal  int
+	up        bool // switching up point
+	end       bool // last packet of a layer frame
+	begin     bool // first packet of a layer frame, whose layer could be read
+	inter     bool // predicted from other pictures
+	largest   size // of the scalability structure, zero without
+	layers    int  // spatial layers of the scalability structure, 0 without
 }
 
 func parseVP9(b []byte) (d vp9Header) {
@@ -73,6 +75,7 @@ func parseVP9(b []byte) (d vp9Header) {
 		if len(b) <= at {
 			return d
 		}
+		d.pictureID = at
 		if b[at]&0x80 != 0 {
 			at++
 		}
@@ -84,7 +87,8 @@ func parseVP9(b []byte) (d vp9Header) {
 		}
 		d.temporal, d.spatial, d.up = int(b[at]>>5), int(b[at]>>1&0x07), b[at]&0x10 != 0
 		if at++; flags&f == 0 {
-			at++ // TL0PICIDX
+			d.tl0 = at
+			at++
 		}
 	}
 	d.begin, d.inter, d.end = flags&begin != 0, flags&p != 0, flags&0x04 != 0
@@ -145,4 +149,21 @@ func (d *vp9Header) structure(b []byte, at int) int {
 		}
 	}
 	return at
+}
+
+// pictureNumbers says where in the payload the numbers of its picture stand, 0:
+// they are not there.
+func pictureNumbers(c codec, payload []byte) (id, tl0 uint8) {
+	switch c {
+	case codecVP8:
+		if d := vp8Descriptor(payload); d.length > 0 {
+			return uint8(d.pictureID), uint8(d.tl0)
+		}
+	case codecVP9:
+		if d := parseVP9(payload); d.length > 0 {
+			return uint8(d.pictureID), uint8(d.tl0)
+		}
+	default:
+	}
+	return 0, 0
 }

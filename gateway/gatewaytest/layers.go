@@ -146,7 +146,12 @@ func (p *LayerPublisher) run(ctx context.Context, connected <-chan struct{}) {
 	extensions := p.extensions()
 	packetizers := make([]rtp.Packetizer, len(p.layers))
 	for i := range p.layers {
-		packetizers[i] = rtp.NewPacketizer(1200, 0, 0, &codecs.VP8Payloader{EnablePictureID: true}, rtp.NewRandomSequencer(), 90000)
+		// The picture ids of layers have nothing to do with each other.
+		payloader := &codecs.VP8Payloader{EnablePictureID: true}
+		for range 200 * (len(p.layers) - i) {
+			payloader.Payload(1200, []byte{1})
+		}
+		packetizers[i] = rtp.NewPacketizer(1200, 0, 0, payloader, rtp.NewRandomSequencer(), 90000)
 	}
 	sent := make([]int, len(p.layers))
 	tick := time.NewTicker(time.Second / 30)
@@ -224,6 +229,11 @@ func layerFrame(n, i int, key bool, l *Layer) []byte {
 	binary.LittleEndian.PutUint16(b[6:], uint16(l.Width))
 	binary.LittleEndian.PutUint16(b[8:], uint16(l.Height))
 	return b
+}
+
+// Numbered adds to an encoded frame what LayerOf reads.
+func Numbered(frame []byte, n, layer int) []byte {
+	return append(frame, filler(n*16+layer, fillerHead)...)
 }
 
 // LayerOf reads from the last packet of a frame which frame of which layer, in
