@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -194,24 +195,36 @@ func TestE2EOBS(t *testing.T) {
 	}
 }
 
-// recordedMedia has ffmpeg encode eight seconds: H264 in Annex B, and Opus in
-// frames of 20 ms.
-func recordedMedia(t *testing.T) (video []byte, audio [][]byte) {
+func ffmpeg(t *testing.T, args ...string) {
 	t.Helper()
-	dir := t.TempDir()
-	h264, ogg := filepath.Join(dir, "v.h264"), filepath.Join(dir, "a.ogg")
-	cmd := exec.Command(gatewaytest.Tool(t, "ffmpeg"), "-hide_banner", "-nostdin", "-loglevel", "error", "-t", "8",
-		"-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-map", "0:v", "-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",
-		"-g", "120", "-sc_threshold", "0", "-b:v", "800k", "-x264-params", "aud=0:repeat-headers=1", "-t", "8", "-f", "h264", h264,
-		"-map", "1:a", "-c:a", "libopus", "-ac", "2", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "20000", "-t", "8", "-f", "ogg", ogg)
+	cmd := exec.Command(gatewaytest.Tool(t, "ffmpeg"), append([]string{"-hide_banner", "-nostdin", "-loglevel", "error"}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v\n%s", err, out)
 	}
+}
+
+// recordedVideo has ffmpeg encode eight seconds of H264, 30 frames each.
+func recordedVideo(t *testing.T, size, rate string, gop int) []byte {
+	t.Helper()
+	h264 := filepath.Join(t.TempDir(), "v.h264")
+	ffmpeg(t, "-f", "lavfi", "-i", "testsrc2=size="+size+":rate=30",
+		"-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",
+		"-g", strconv.Itoa(gop), "-sc_threshold", "0", "-b:v", rate, "-x264-params", "aud=0:repeat-headers=1", "-t", "8", "-f", "h264", h264)
 	video, err := os.ReadFile(h264)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return video
+}
+
+// recordedMedia has ffmpeg encode eight seconds: H264 in Annex B, and Opus in
+// frames of 20 ms.
+func recordedMedia(t *testing.T) (video []byte, audio [][]byte) {
+	t.Helper()
+	ogg := filepath.Join(t.TempDir(), "a.ogg")
+	ffmpeg(t, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+		"-c:a", "libopus", "-ac", "2", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "20000", "-t", "8", "-f", "ogg", ogg)
+	video = recordedVideo(t, "640x360", "800k", 120)
 	file, err := os.Open(ogg)
 	if err != nil {
 		t.Fatal(err)

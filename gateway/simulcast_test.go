@@ -5,8 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicemedia/sluice/gateway"
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
 )
 
 // TestSimulcastOfOBS posts what OBS 32.2.2 offers with three layers. OBS counts
@@ -42,4 +44,48 @@ func TestSimulcastOfOBS(t *testing.T) {
 			t.Errorf("switched off, %s the extension: got\n%s", name, resp.Body)
 		}
 	}
+}
+
+// TestLayersOfOBS plays three layers whose keyframes come every two seconds and
+// not on request: a change begins with the next one (spec row WHEP-LAY-08).
+func TestLayersOfOBS(t *testing.T) {
+	t.Parallel()
+	const group = 60 // frames
+	// The layers are as large as those of OBS in relation to each other. Their
+	// sizes cannot be read from what only looks like H264.
+	var layers []func(int) []byte
+	for i := range 3 {
+		fake := gatewaytest.FakeH264(group, 2000*(3-i))
+		layers = append(layers, func(n int) []byte { return gatewaytest.Numbered(fake(n), n, i) })
+	}
+	n := start(t)
+	obs, err := gatewaytest.StartOBS(t.Context(), gatewaytest.OBSOptions{URL: n.LocalURL() + "/whip/obs", HTTP: n.Client, Layers: layers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitLive(t, n.LocalURL(), "obs")
+	eventually(t, "three layers", func() bool {
+		return strings.Count(n.do(t, "GET", "/v1/rooms/obs/publications", nil, "").Body, `"active":true`) == 3
+	})
+	v := &layerViewer{PacketViewer: gatewaytest.ViewPackets(t, n.LocalURL(), "obs", codecNamed(t, "H264")), t: t, layer: -1}
+	v.until(0, 30)
+	for _, c := range []struct {
+		body  string
+		layer int
+	}{{`{"rid":"2"}`, 2}, {`{"rid":"1"}`, 1}, {`{}`, 0}} {
+		asked, _ := gatewaytest.LayerOf(v.last)
+		v.choose(n, c.body)
+		v.until(c.layer, 1)
+		if got, _ := gatewaytest.LayerOf(v.last); got%group != 0 || got > asked+group+5 {
+			t.Errorf("%s at frame %d: the layer began with frame %d", c.body, asked, got)
+		}
+		v.until(c.layer, 10)
+	}
+	if v.longest > 100*time.Millisecond {
+		t.Errorf("the longest step between two frames was %v", v.longest)
+	}
+	if err := obs.Stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%+v", obs.Report())
 }

@@ -146,6 +146,7 @@ type Report struct {
 // RTCOutboundRtpStreamStats that tests use.
 type RTPStats struct {
 	Kind, Codec                  string
+	RID, ScalabilityMode         string
 	SSRC                         uint32
 	FramesEncoded, FramesDecoded int
 	FramesDropped, FreezeCount   int

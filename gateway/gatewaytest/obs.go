@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/logging"
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -29,6 +26,8 @@ type OBSOptions struct {
 	// Video makes the access unit n in Annex B, nil: none is sent. It is called
 	// 30 times a second. OBS sends keyframes in its own rhythm only.
 	Video func(n int) []byte
+	// Layers makes it of each layer of a simulcast instead, the largest first.
+	Layers []func(n int) []byte
 	// Audio makes the Opus frame n of 20 ms, nil: none is sent.
 	Audio func(n int) []byte
 	// Settings changes how pion reaches the network, nil: loopback only.
@@ -67,7 +66,7 @@ func StartOBS(ctx context.Context, o OBSOptions) (*OBS, error) {
 	base := rand.Uint32()>>1 + 1
 	b := &OBS{options: o, ssrc: [2]uint32{base, base + 1}, done: make(chan struct{})}
 	var err error
-	if b.media, err = newOBSMedia(); err != nil {
+	if b.media, err = newOBSMedia(len(o.Layers)); err != nil {
 		return nil, err
 	}
 	s, err := b.connect(ctx)
@@ -122,6 +121,15 @@ func (b *OBS) play(ctx context.Context, s *obsSession) (state webrtc.PeerConnect
 	defer cancel()
 	if b.options.Video != nil {
 		wg.Go(func() { every(playing, time.Second/30, func(n int) { b.WriteVideo(b.options.Video(n)) }) })
+	}
+	if layers := b.options.Layers; len(layers) > 0 {
+		wg.Go(func() {
+			every(playing, time.Second/30, func(n int) {
+				for i, unit := range layers {
+					b.media.video(i, unit(n))
+				}
+			})
+		})
 	}
 	if b.options.Audio != nil {
 		wg.Go(func() { every(playing, 20*time.Millisecond, func(n int) { b.WriteAudio(b.options.Audio(n)) }) })
@@ -196,65 +204,6 @@ func (b *OBS) connect(ctx context.Context) (*obsSession, error) {
 	return s, nil
 }
 
-func (b *OBS) newPeer() (*webrtc.PeerConnection, error) {
-	engine, chain, err := obsEngine()
-	if err != nil {
-		return nil, err
-	}
-	set := webrtc.SettingEngine{
-		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
-	}
-	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	if b.options.Settings != nil {
-		b.options.Settings(&set)
-	} else {
-		set.SetIncludeLoopbackCandidate(true)
-		set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-		set.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	}
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(set),
-		webrtc.WithInterceptorRegistry(chain)).NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return nil, fmt.Errorf("obs: %w", err)
-	}
-	for i, track := range b.media.tracks() {
-		transceiver, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{
-			Direction: webrtc.RTPTransceiverDirectionSendonly,
-			SendEncodings: []webrtc.RTPEncodingParameters{
-				{RTPCodingParameters: webrtc.RTPCodingParameters{SSRC: webrtc.SSRC(b.ssrc[i])}},
-			},
-		})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("obs: %w", err), pc.Close())
-		}
-		go b.listen(transceiver.Sender()) // ends with pc
-	}
-	return pc, nil
-}
-
-// listen counts what the server asks for. Keyframe requests are ignored: OBS
-// has nothing that handles them. NACKs are answered by an interceptor.
-func (b *OBS) listen(sender *webrtc.RTPSender) {
-	for {
-		packets, _, err := sender.ReadRTCP()
-		if err != nil {
-			return
-		}
-		b.mu.Lock()
-		for _, packet := range packets {
-			switch packet := packet.(type) {
-			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				b.keyframes++
-			case *rtcp.TransportLayerNack:
-				for _, pair := range packet.Nacks {
-					b.nacks += len(pair.PacketList())
-				}
-			}
-		}
-		b.mu.Unlock()
-	}
-}
-
 // negotiate does the one POST of a session.
 func (b *OBS) negotiate(ctx context.Context, s *obsSession) error {
 	offer, err := s.pc.CreateOffer(nil)
@@ -264,13 +213,16 @@ func (b *OBS) negotiate(ctx context.Context, s *obsSession) error {
 	if err := s.pc.SetLocalDescription(offer); err != nil {
 		return fmt.Errorf("obs: %w", err)
 	}
-	r, err := b.do(ctx, http.MethodPost, b.options.URL, []byte(obsOffer(offer.SDP, b.ssrc)))
+	r, err := b.do(ctx, http.MethodPost, b.options.URL, []byte(obsOffer(offer.SDP, b.ssrc, len(b.options.Layers))))
 	if err != nil {
 		return err
 	}
 	answer := r.body
 	if r.status != http.StatusCreated || r.location == "" || len(answer) == 0 {
 		return fmt.Errorf("obs: POST answered %d with Location %q and %d bytes", r.status, r.location, len(answer))
+	}
+	if err := sameLayers(string(answer), len(b.options.Layers)); err != nil {
+		return err
 	}
 	if strings.HasPrefix(r.location, "http") {
 		s.location, err = url.Parse(r.location)
@@ -356,7 +308,7 @@ func (b *OBS) fail(err error) {
 
 // WriteVideo sends one access unit in Annex B, as the frame that follows a 30th
 // of a second after the last. Without a connection it is lost.
-func (b *OBS) WriteVideo(unit []byte) { b.media.video(unit) }
+func (b *OBS) WriteVideo(unit []byte) { b.media.video(0, unit) }
 
 // WriteAudio sends one Opus frame of 20 ms.
 func (b *OBS) WriteAudio(frame []byte) { b.media.audio(frame) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -21,7 +22,9 @@ const (
 	obsOpus    = 111
 	obsH264    = 96
 	obsPayload = 1200 // bytes of an RTP payload at most
-	obsMIDID   = 1    // header extension id of the mid
+	// Header extension ids of the mid and the rid.
+	obsMIDID = 1
+	obsRIDID = 2
 )
 
 var (
@@ -37,8 +40,8 @@ var (
 )
 
 // obsEngine knows what OBS knows: two codecs, sender reports, and a NACK
-// responder that sends again under the same SSRC.
-func obsEngine() (*webrtc.MediaEngine, *interceptor.Registry, error) {
+// responder that sends again under the same SSRC, of some streams only.
+func obsEngine(repaired [2]uint32) (*webrtc.MediaEngine, *interceptor.Registry, error) {
 	var engine webrtc.MediaEngine
 	var chain interceptor.Registry
 	for pt, c := range map[webrtc.PayloadType]webrtc.RTPCodecCapability{obsOpus: obsAudioCodec, obsH264: obsVideoCodec} {
@@ -58,7 +61,7 @@ func obsEngine() (*webrtc.MediaEngine, *interceptor.Registry, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("obs: %w", err)
 	}
-	chain.Add(responder)
+	chain.Add(someRepaired{responder, repaired})
 	chain.Add(reports)
 	return &engine, &chain, nil
 }
@@ -66,29 +69,35 @@ func obsEngine() (*webrtc.MediaEngine, *interceptor.Registry, error) {
 // obsMedia packetizes. Like the encoders of OBS it outlives connections, so
 // sequence numbers and timestamps run on.
 type obsMedia struct {
-	mu            sync.Mutex // guards the packetizers
-	sound, screen rtp.Packetizer
-	audioTrack    *webrtc.TrackLocalStaticRTP
-	videoTrack    *webrtc.TrackLocalStaticRTP
+	mu          sync.Mutex // guards the packetizers
+	sound       rtp.Packetizer
+	screens     []rtp.Packetizer // of each layer
+	audioTrack  *webrtc.TrackLocalStaticRTP
+	videoTracks []*webrtc.TrackLocalStaticRTP
 }
 
-func newOBSMedia() (*obsMedia, error) {
+// newOBSMedia is for so many layers; 0: no simulcast.
+func newOBSMedia(layers int) (*obsMedia, error) {
 	m := &obsMedia{
-		sound:  rtp.NewPacketizer(obsPayload+12, obsOpus, 0, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000),
-		screen: rtp.NewPacketizer(obsPayload+12, obsH264, 0, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000),
+		sound: rtp.NewPacketizer(obsPayload+12, obsOpus, 0, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000),
 	}
 	var err error
 	if m.audioTrack, err = webrtc.NewTrackLocalStaticRTP(obsAudioCodec, "audio", "obs"); err != nil {
 		return nil, fmt.Errorf("obs: %w", err)
 	}
-	if m.videoTrack, err = webrtc.NewTrackLocalStaticRTP(obsVideoCodec, "video", "obs"); err != nil {
-		return nil, fmt.Errorf("obs: %w", err)
+	for i := range max(1, layers) {
+		var options []func(*webrtc.TrackLocalStaticRTP)
+		if layers > 0 {
+			options = append(options, webrtc.WithRTPStreamID(strconv.Itoa(i)))
+		}
+		track, err := webrtc.NewTrackLocalStaticRTP(obsVideoCodec, "video", "obs", options...)
+		if err != nil {
+			return nil, fmt.Errorf("obs: %w", err)
+		}
+		m.videoTracks = append(m.videoTracks, track)
+		m.screens = append(m.screens, rtp.NewPacketizer(obsPayload+12, obsH264, 0, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000))
 	}
 	return m, nil
-}
-
-func (m *obsMedia) tracks() []webrtc.TrackLocal {
-	return []webrtc.TrackLocal{m.audioTrack, m.videoTrack}
 }
 
 func (m *obsMedia) audio(frame []byte) {
@@ -99,12 +108,16 @@ func (m *obsMedia) audio(frame []byte) {
 	}
 }
 
-func (m *obsMedia) video(unit []byte) {
+func (m *obsMedia) video(layer int, unit []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.screen.Packetize(unit, 3000) {
+	track := m.videoTracks[layer]
+	for _, p := range m.screens[layer].Packetize(unit, 3000) {
 		_ = p.SetExtension(obsMIDID, []byte("1")) // one byte always fits
-		_ = m.videoTrack.WriteRTP(p)              // as above
+		if rid := track.RID(); rid != "" {
+			_ = p.SetExtension(obsRIDID, []byte(rid)) // as above
+		}
+		_ = track.WriteRTP(p) // fails without a connection
 	}
 }
 
@@ -153,7 +166,7 @@ a=ice-pwd:PWD
 `
 
 // obsOffer is the template with the secrets of pion's own offer.
-func obsOffer(own string, ssrc [2]uint32) string {
+func obsOffer(own string, ssrc [2]uint32, layers int) string {
 	value := func(key string) string {
 		m := regexp.MustCompile(`(?m)^a=` + key + `:(\S.*?)\r?$`).FindStringSubmatch(own)
 		if m == nil {
@@ -165,7 +178,7 @@ func obsOffer(own string, ssrc [2]uint32) string {
 	return strings.NewReplacer(
 		"FINGERPRINT", value("fingerprint"), "UFRAG", value("ice-ufrag"), "PWD", value("ice-pwd"),
 		"AUDIO", fmt.Sprint(ssrc[0]), "VIDEO", fmt.Sprint(ssrc[1]), "CNAME", cname, "\n", "\r\n",
-	).Replace(obsTemplate)
+	).Replace(layeredTemplate(layers))
 }
 
 // FakeH264 makes access units in Annex B that look like H264 to everything but

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemedia/sluice/gateway"
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
 	"github.com/sluicemedia/sluice/session"
 )
@@ -58,6 +59,33 @@ func TestOBS(t *testing.T) {
 		t.Errorf("DELETEs were answered %v, want 200 twice", r.Deletes)
 	}
 	waitFor(t, "the end of the last session", func() bool { return len(n.Sessions().List()) == 0 })
+}
+
+// OBS leaves when the answer has fewer layers than it offered.
+func TestOBSLayers(t *testing.T) {
+	options := func(n *gatewaytest.Node) gatewaytest.OBSOptions {
+		fake := gatewaytest.FakeH264(60, 1000)
+		return gatewaytest.OBSOptions{URL: n.URL() + "/whip/demo", HTTP: n.Client, Layers: []func(int) []byte{fake, fake, fake}}
+	}
+	n := gatewaytest.Start(t)
+	obs, err := gatewaytest.StartOBS(t.Context(), options(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "three layers", func() bool {
+		info, err := n.Rooms().Info("demo")
+		return err == nil && info.Live && len(info.Publications[0].Tracks) == 1 && len(info.Publications[0].Tracks[0].Layers) == 3
+	})
+	if err := obs.Stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if r := obs.Report(); len(r.Deletes) != 1 || r.Deletes[0] != http.StatusOK {
+		t.Errorf("DELETE was answered %v, want 200", r.Deletes)
+	}
+	off := gatewaytest.Start(t, func(c *gateway.Config) { c.Simulcast = false })
+	if _, err := gatewaytest.StartOBS(t.Context(), options(off)); err == nil || !strings.Contains(err.Error(), "want 3 layers") {
+		t.Errorf("an answer without layers: got %v", err)
+	}
 }
 
 // What OBS does not accept.
