@@ -76,19 +76,42 @@ func (t *Track) note(at place) {
 	}
 }
 
-// restricted writes a packet to a viewer who is given some layers only. What is
-// left out leaves no gap. Called with the lock held.
-func (t *Track) restricted(v *target, p *egress.Packet, at place) {
+// variants are what a packet is to viewers who are given some layers only. Each
+// is made once, for the first viewer who needs it.
+type variants struct {
+	skipped *egress.Packet // left out without a gap
+	ending  *egress.Packet // the last one of its picture
+}
+
+// skip is p as viewers see it who do not get it.
+func (v *variants) skip(p *egress.Packet) *egress.Packet {
+	if v.skipped == nil {
+		v.skipped = &egress.Packet{Seq: p.Seq, Timestamp: p.Timestamp, Arrived: p.Arrived}
+	}
+	return v.skipped
+}
+
+// end is p with the marker, which stands on the last packet of a picture (RFC
+// 9628 section 4.1).
+func (v *variants) end(p *egress.Packet) *egress.Packet {
+	if v.ending == nil {
+		ending := *p
+		ending.Marker = true
+		v.ending = &ending
+	}
+	return v.ending
+}
+
+// restricted writes a packet to a viewer who is given some layers only. Called
+// with the lock held.
+func (t *Track) restricted(v *target, p *egress.Packet, at place, as *variants) {
 	drop, last := v.restriction.drops(p, at)
 	switch {
 	case drop && p.Seq == t.newest:
-		v.out.Write(&egress.Packet{Seq: p.Seq, Timestamp: p.Timestamp, Arrived: p.Arrived})
+		v.out.Write(as.skip(p))
 	case drop: // late: its place was kept free
 	case last && !p.Marker:
-		// RFC 9628 section 4.1: the marker stands on the last packet of the picture.
-		ends := *p
-		ends.Marker = true
-		v.out.Write(&ends)
+		v.out.Write(as.end(p))
 	default:
 		v.out.Write(p)
 	}

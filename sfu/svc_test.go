@@ -1,9 +1,13 @@
 package sfu
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/sluicemedia/sluice/egress"
 )
 
 // vp9Packet is a picture's layer frame in one packet; the content is its place.
@@ -97,6 +101,36 @@ func TestSVC(t *testing.T) {
 			wantErr(t, "select", s.Select(want), ErrNoLayer)
 		}
 	})
+}
+
+// TestRestrictionDoesNotAllocate: what is left out for viewers with few layers
+// costs the same for one of them as for many.
+func TestRestrictionDoesNotAllocate(t *testing.T) {
+	cost := func(viewers int) float64 {
+		track, claim := unread(t)
+		defer claim.Close()
+		track.codec = codecVP9
+		for range viewers {
+			out := new(discard)
+			track.attach(out, egress.Format{}, nil)
+			track.restrict(out, limits{spatial: 1})
+		}
+		now, seq := time.Now(), uint16(0)
+		lower, upper := datagram(0, 0, vp9Packet(0, 0, true, false)), datagram(0, 0, vp9Packet(1, 0, false, false))
+		picture := func() {
+			for _, b := range [][]byte{lower, upper} {
+				seq++
+				binary.BigEndian.PutUint16(b[2:], seq)
+				track.receive(b, now)
+			}
+		}
+		picture()
+		lower = datagram(0, 0, vp9Packet(0, 0, false, false))
+		return testing.AllocsPerRun(1000, picture)
+	}
+	if one, many := cost(1), cost(100); many > one {
+		t.Errorf("%v allocations per picture with 100 viewers, want %v as with one", many, one)
+	}
 }
 
 func TestPlaceOf(t *testing.T) {

@@ -356,6 +356,7 @@ func (t *Track) forward(p *egress.Packet) {
 		}
 	}
 	var at place
+	var as variants
 	if t.kind == video {
 		at = placeOf(t.codec, p.Payload)
 		t.note(at)
@@ -364,7 +365,7 @@ func (t *Track) forward(p *egress.Packet) {
 		if v := &t.targets[i]; v.restriction.wanted == (limits{}) && v.restriction.now == (limits{}) {
 			v.out.Write(p)
 		} else {
-			t.restricted(v, p, at)
+			t.restricted(v, p, at, &as)
 		}
 	}
 }
