@@ -20,6 +20,7 @@ func TestGuesses(t *testing.T) {
 		"session URLs to delete": {method: "DELETE", path: "/s/n.guess"},
 		"session URLs to patch":  {method: "PATCH", path: "/s/n.guess"},
 		"tokens":                 {method: "POST", path: "/whip/demo", headers: []string{"Authorization", "Bearer wrong-token"}},
+		"tokens by OPTIONS":      {method: "OPTIONS", path: "/whep/demo", headers: []string{"Authorization", "Bearer wrong-token"}},
 		"offers":                 {method: "POST", path: "/whep/demo", headers: []string{"Authorization", "Bearer watch-key-1", "Content-Type", "application/sdp"}, body: "v=0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/julienschmidt/httprouter"
@@ -103,9 +104,20 @@ func (g *Gateway) optionsMedia(grant auth.Grant) handler {
 	return func(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 		w.Header().Set("Accept-Post", "application/sdp")
 		preflight := r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
-		if _, err := g.authorize(r, p.ByName("room"), grant); err == nil && !preflight {
+		if preflight {
+			return options200(w, r, p)
+		}
+		_, err := g.authorize(r, p.ByName("room"), grant)
+		var wrong *problemError
+		switch {
+		case err == nil:
 			w.Header().Set("Cache-Control", "no-store")
 			g.addICEServers(w.Header())
+		case errors.As(err, &wrong) && wrong.name == "invalid-token":
+			// The answer is the same as to anybody, but a guess counts as one.
+			if limited := g.limitFailure(r, r.URL.Path, err); limited != err { //nolint:errorlint // the same one comes back
+				return limited
+			}
 		}
 		return options200(w, r, p)
 	}

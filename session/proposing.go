@@ -195,12 +195,16 @@ func (p *proposal) close() {
 	}
 }
 
+// answerAfter is how long a viewer may take over its answer before that is worth
+// a word: many gather their candidates first, for seconds.
+const answerAfter = 10 * time.Second
+
 // diagnose implements transport.
 func (p *proposal) diagnose(now time.Time) Cause {
 	if v := p.answered(); v != nil {
 		return v.diagnose(now)
 	}
-	if now.Sub(p.s.created()) < noticeAfter {
+	if now.Sub(p.s.created()) < answerAfter {
 		return ""
 	}
 	return CauseUnanswered

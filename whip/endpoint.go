@@ -117,7 +117,11 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 			RID:        in.RID,
 			Extensions: in.Extensions,
 		}, in)
-		if err != nil {
+		switch {
+		case errors.Is(err, sfu.ErrTooMany):
+			end(session.CauseTooMany)
+			return
+		case err != nil:
 			end(session.CauseInternal) // a track that nobody reads is no use
 			return
 		}
