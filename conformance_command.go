@@ -71,6 +71,8 @@ func judge(ctx context.Context, c judging, stdout, stderr io.Writer) error {
 		return &statusError{statusNotRun, fmt.Errorf("write the report: %w", err)}
 	}
 	switch {
+	case report.Summary.Checks == 0:
+		return &statusError{statusNotRun, errors.New("nothing could be judged: no check judges what was asked for")}
 	case report.Summary.Judged == 0:
 		return &statusError{statusNotRun, errors.New("nothing could be judged: every check was skipped")}
 	case !report.Conforms():

@@ -31,6 +31,7 @@ func TestConformanceStatus(t *testing.T) {
 		{"nothing named", nil, statusNotRun},
 		{"nobody there", []string{"--whip", "http://127.0.0.1:1/whip/demo"}, statusNotRun},
 		{"no such check", []string{"--whip", right + "/whip/demo", "--only", "WHIP-HTTP-99"}, statusNotRun},
+		{"judged elsewhere", []string{"--whip", right + "/whip/demo", "--only", "WHIP-TURN"}, statusNotRun},
 		{"all skipped", []string{"--whip", right + "/whip/demo", "--only", "WHEP-HTTP-01"}, statusNotRun},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

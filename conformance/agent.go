@@ -56,6 +56,7 @@ type Agent struct {
 	sealing   sync.Mutex     // guards out
 	out       *srtp.Context
 	keyframes atomic.Int64 // keyframe requests that came
+	tells     *bool        // whether GET tells a session from none; nil: not known yet
 
 	heard
 }
@@ -122,9 +123,14 @@ func (a *Agent) compose(sections []Media) string {
 // fingerprintOf is the SHA-256 of a certificate as SDP writes it.
 func fingerprintOf(der []byte) string {
 	sum := sha256.Sum256(der)
-	pairs := make([]string, len(sum))
-	for i, b := range sum {
-		pairs[i] = fmt.Sprintf("%02X", b)
+	return colons(sum[:])
+}
+
+// colons are bytes as SDP writes those of a fingerprint.
+func colons(b []byte) string {
+	pairs := make([]string, len(b))
+	for i, v := range b {
+		pairs[i] = fmt.Sprintf("%02X", v)
 	}
 	return strings.Join(pairs, ":")
 }
@@ -182,6 +188,20 @@ func (a *Agent) rebind() {
 
 // addr is the local address that the agent sends from.
 func (a *Agent) addr() netip.AddrPort { return localOf(a.sock.Load()) }
+
+// host is the address by which the server's network may reach the agent.
+func (a *Agent) host() netip.Addr {
+	if own := a.addr().Addr().Unmap(); !own.IsUnspecified() {
+		return own
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a.to)) // sends nothing: it looks at the routes
+	if err != nil {
+		a.t.Fatalf("expected a route to %v, got none: %v", a.to, err)
+	}
+	defer func() { _ = conn.Close() }() // nothing was sent
+	at, _ := conn.LocalAddr().(*net.UDPAddr)
+	return at.AddrPort().Addr().Unmap()
+}
 
 func localOf(sock *net.UDPConn) netip.AddrPort {
 	at, _ := sock.LocalAddr().(*net.UDPAddr)
@@ -298,13 +318,18 @@ func responseText(m *stun.Message) string {
 
 // keepAlive sends a check in each interval until the agent is shut.
 func (a *Agent) keepAlive(every time.Duration) {
+	a.again(every, func() { a.send(a.build(check{}).Raw) })
+}
+
+// again does something in each interval until the agent is shut.
+func (a *Agent) again(every time.Duration, f func()) {
 	a.running.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				a.send(a.build(check{}).Raw)
+				f()
 			case <-a.stop:
 				return
 			}

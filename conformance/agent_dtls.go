@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -91,7 +93,7 @@ func (a *Agent) newConn() (*dtls.Conn, error) {
 	peer := net.UDPAddrFromAddrPort(a.to)
 	options := []dtls.Option{
 		dtls.WithCertificates(a.cert), dtls.WithInsecureSkipVerify(true),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
 		dtls.WithFlightInterval(200 * time.Millisecond),
 		dtls.WithSRTPProtectionProfiles(a.profiles...),
 		dtls.WithVerifyPeerCertificate(a.verify),
@@ -117,7 +119,12 @@ func (a *Agent) newConn() (*dtls.Conn, error) {
 func (a *Agent) verify(certs [][]byte, _ [][]*x509.Certificate) error {
 	for line := range strings.SplitSeq(a.Session.Answer, "\n") {
 		hash, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "a=fingerprint:"), " ")
-		if strings.EqualFold(hash, "sha-256") && len(certs) > 0 && strings.EqualFold(value, fingerprintOf(certs[0])) {
+		digest := map[string]func([]byte) []byte{
+			"sha-256": func(der []byte) []byte { sum := sha256.Sum256(der); return sum[:] },
+			"sha-384": func(der []byte) []byte { sum := sha512.Sum384(der); return sum[:] },
+			"sha-512": func(der []byte) []byte { sum := sha512.Sum512(der); return sum[:] },
+		}[strings.ToLower(hash)]
+		if digest != nil && len(certs) > 0 && strings.EqualFold(value, colons(digest(certs[0]))) {
 			return nil
 		}
 	}

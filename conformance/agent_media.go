@@ -236,18 +236,7 @@ func (a *Agent) nack(ssrc uint32, lost ...uint16) {
 
 // receive reports what was received in each interval, as players do.
 func (a *Agent) receive(every time.Duration) {
-	a.running.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				a.writeRTCP(&rtcp.ReceiverReport{SSRC: 1, Reports: a.receptions()})
-			case <-a.stop:
-				return
-			}
-		}
-	})
+	a.again(every, func() { a.writeRTCP(&rtcp.ReceiverReport{SSRC: 1, Reports: a.receptions()}) })
 }
 
 // receptions are report blocks without loss.
@@ -303,7 +292,7 @@ func (t *T) openLive(a *Agent) {
 	if !live {
 		t.Fatalf("expected 201 to a viewer's offer, got %v", resp)
 	}
-	a.adopt(&Session{URL: resp.Location(), ETag: resp.Header.Get("ETag"), Offer: a.Offer, Answer: resp.Body, Created: resp})
+	a.adopt(t.opened(resp, a.Offer))
 }
 
 // plays waits until media of a payload type comes, later than now.

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,9 @@ func TestNode(t *testing.T) {
 			t.Logf("%s skipped: %s", r.ID, r.Detail)
 		case conformance.Pass:
 		}
+	}
+	if s := report.Summary; s.Checks < 180 || s.Judged < 170 {
+		t.Errorf("got %d checks and %d judged, want 180 and 170 at least", s.Checks, s.Judged)
 	}
 	var text bytes.Buffer
 	if err := report.WriteText(&text); err != nil {
@@ -112,27 +117,56 @@ func TestTargetCheck(t *testing.T) {
 	}
 }
 
-// TestEveryRow wants each requirement judged by one check, or exempt with a
-// reason, and never both.
+// TestEveryRow wants each requirement of testdata/rows.tsv (id, clause, level)
+// judged by one check of that clause and level, or exempt with a reason, and
+// nothing else judged.
 func TestEveryRow(t *testing.T) {
-	checked := map[string]int{}
-	for _, c := range conformance.Checks() {
-		checked[c.ID]++
-		if c.Section == "" || c.What == "" || c.Level == "" || c.Run == nil {
-			t.Errorf("%s: incomplete", c.ID)
-		}
-	}
-	for id, n := range checked {
-		if n > 1 {
-			t.Errorf("%s: %d checks", id, n)
-		}
-	}
+	exempt := map[string]string{}
 	for _, e := range conformance.Exempts() {
-		if checked[e.ID] > 0 {
-			t.Errorf("%s is exempt and checked", e.ID)
+		exempt[e.ID] = e.Reason
+	}
+	checks := map[string]conformance.Check{}
+	for _, c := range conformance.Checks() {
+		if _, twice := checks[c.ID]; twice {
+			t.Errorf("%s: two checks", c.ID)
+		}
+		checks[c.ID] = c
+	}
+	table, err := os.ReadFile("testdata/rows.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(string(table)), "\n")
+	for _, row := range rows {
+		f := strings.Split(row, "\t")
+		if len(f) != 3 {
+			t.Fatalf("got %q, want an id, a clause and a level", row)
+		}
+		c, judged := checks[f[0]]
+		why, excused := exempt[f[0]]
+		switch {
+		case judged == excused:
+			t.Errorf("%s: got judged %v and exempt %v, want one of the two", f[0], judged, excused)
+		case excused && !strings.Contains(why, ": ") && !strings.Contains(why, " unless "):
+			t.Errorf("%s: exempt for %q, want an owner and a reason", f[0], why)
+		case judged && (c.Section != f[1] || string(c.Level) != f[2] || c.Run == nil):
+			t.Errorf("%s: got %s by %q, want %s by %q", f[0], c.Level, c.Section, f[2], f[1])
 		}
 	}
-	t.Logf("%d checks, %d exempt", len(checked), len(conformance.Exempts()))
+	if got := len(checks) + len(exempt); got != len(rows) {
+		t.Errorf("got %d checks and %d exempt, want %d together", len(checks), len(exempt), len(rows))
+	}
+}
+
+// TestWhat wants each check to say what it wants in the same way: one sentence
+// that begins in lower case, but for names, and has no full stop.
+func TestWhat(t *testing.T) {
+	sentence := regexp.MustCompile(`^([a-z]|[A-Z0-9]{2}|[A-Z]+[a-z]*-|Location ).*[^.]$`)
+	for _, c := range conformance.Checks() {
+		if !sentence.MatchString(c.What) || strings.Contains(c.What, ". ") {
+			t.Errorf("%s: got %q, want one sentence that begins in lower case and has no full stop", c.ID, c.What)
+		}
+	}
 }
 
 // TestOneRoom judges our node by a room that is the only one: the checks take

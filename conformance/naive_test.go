@@ -61,7 +61,7 @@ var (
 		"WHEP-POST-02", "WHEP-POST-03", "WHEP-POST-06",
 		"WHIP-LOC-01", "WHIP-LOC-02", "WHEP-SEC-02", "WHIP-DEL-11", "WHIP-LB-12",
 		"WHIP-CORS-01", "WHIP-CORS-02", "WHIP-CORS-03", "WHIP-CORS-04", "WHIP-CORS-05", "WHIP-CORS-06", "WHIP-CORS-07",
-		"WHIP-CORS-08", "WHIP-CORS-09", "WHIP-PROB-01", "WHIP-CORS-10", "WHIP-CORS-11", "WHEP-DEL-07",
+		"WHIP-CORS-08", "WHIP-CORS-09", "WHIP-CORS-10", "WHIP-CORS-11", "WHEP-DEL-07",
 	}
 	// What a forwarder that rewrites nothing does to viewers.
 	wrongByMedia = []string{

@@ -119,9 +119,5 @@ func randomText(n int) string {
 func randomFingerprint() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
-	pairs := make([]string, len(b))
-	for i, v := range b {
-		pairs[i] = fmt.Sprintf("%02X", v)
-	}
-	return strings.Join(pairs, ":")
+	return colons(b)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type Publisher struct {
 	PC      *webrtc.PeerConnection
 	Session *whip.ClientSession
 
+	http    *http.Client
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	up      chan struct{} // closed once connected
@@ -31,12 +33,19 @@ type Publisher struct {
 // Publish goes on air at a WHIP endpoint and returns when media flows. The
 // context bounds the call, not the publisher.
 func Publish(ctx context.Context, endpoint string, target *Target) (*Publisher, error) {
+	return publish(ctx, endpoint, target, func(p *Publisher, life context.Context) error {
+		return p.add(life, webrtc.MimeTypeH264, "video", time.Second/30, func(n int) []byte { return frameH264(n, n%keyframeInterval == 0) })
+	})
+}
+
+// publish goes on air with Opus and with what addVideo adds.
+func publish(ctx context.Context, endpoint string, target *Target, addVideo func(*Publisher, context.Context) error) (*Publisher, error) {
 	pc, err := newPionAPI().NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return nil, fmt.Errorf("conformance: make peer connection: %w", err)
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Publisher{PC: pc, stop: stop, up: make(chan struct{})}
+	p := &Publisher{PC: pc, http: target.newClient(), stop: stop, up: make(chan struct{})}
 	var once sync.Once
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
@@ -45,9 +54,9 @@ func Publish(ctx context.Context, endpoint string, target *Target) (*Publisher, 
 	})
 	err = errors.Join(
 		p.add(life, webrtc.MimeTypeOpus, "audio", 20*time.Millisecond, func(n int) []byte { return frameOpus(n) }),
-		p.add(life, webrtc.MimeTypeH264, "video", time.Second/30, func(n int) []byte { return frameH264(n, n%keyframeInterval == 0) }))
+		addVideo(p, life))
 	if err == nil {
-		client := whip.Client{URL: endpoint, Token: target.Token, HTTP: target.newClient()}
+		client := whip.Client{URL: endpoint, Token: target.Token, HTTP: p.http}
 		p.Session, err = client.Publish(ctx, pc)
 	}
 	if err == nil {
@@ -140,6 +149,7 @@ func (p *Publisher) Close() {
 		_ = p.Session.Close(ctx)                                                // it may be gone already
 		cancel()
 	}
+	p.http.CloseIdleConnections()
 	_ = p.PC.Close() // nothing to be done about it
 	p.running.Wait()
 }

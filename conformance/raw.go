@@ -48,10 +48,10 @@ func (t *T) rawHead(method string, u *url.URL, fields ...string) string {
 	return strings.Join(append(lines, fields...), "\r\n") + "\r\n\r\n"
 }
 
-// raw sends text and reads until the server closes or limit has passed.
-func (t *T) raw(endpoint string, limit time.Duration, text func(*url.URL) string) (head, body string) {
+// raw sends text and reads until the server closes or ten seconds have passed.
+func (t *T) raw(endpoint string, text func(*url.URL) string) (head, body string) {
 	conn, u := t.dialRaw(endpoint)
-	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatalf("bound a connection: %v", err)
 	}
 	if _, err := io.WriteString(conn, text(u)); err != nil {

@@ -45,7 +45,12 @@ type Report struct {
 func (s *suite) report(checks []Check, took time.Duration) *Report {
 	r := &Report{
 		WHIP: s.target.WHIP, WHEP: s.target.WHEP, Strict: s.target.Strict,
-		Results: make([]Result, 0, len(checks)), Exempt: Exempts(),
+		Results: make([]Result, 0, len(checks)), Exempt: []Exempt{},
+	}
+	for _, e := range Exempts() {
+		if selected(e.ID, s.target.Only) {
+			r.Exempt = append(r.Exempt, e)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,6 +17,7 @@ const (
 type suite struct {
 	target   *Target
 	siblings bool // each check has a room of its own
+	alone    bool // the one room takes one session of a publisher at a time, connected or not
 	slots    chan struct{}
 
 	live liveRoom
@@ -41,6 +42,7 @@ func Run(ctx context.Context, target Target) (*Report, error) {
 		return nil, err
 	}
 	s.siblings = target.hasSiblings(ctx, client)
+	s.alone = !s.siblings && target.takesOne(ctx, client)
 	var checks []Check
 	for _, c := range Checks() {
 		if selected(c.ID, target.Only) {
@@ -84,9 +86,9 @@ func (s *suite) schedule(ctx context.Context, checks []Check) {
 				continue
 			}
 			switch {
-			case c.Patient && (s.siblings || c.Stage == Idle):
+			case c.Patient && (s.siblings || c.Stage == Idle && !s.alone):
 				wg.Go(func() { s.one(ctx, c) })
-			case c.Stage == Alone && !s.siblings:
+			case !s.siblings && (c.Stage == Alone || s.alone && c.Stage == Idle):
 				s.one(ctx, c)
 			default:
 				s.slots <- struct{}{}
@@ -148,7 +150,8 @@ func (s *suite) prepare(ctx context.Context, t *T) *Result {
 	switch {
 	case c.Stage == Live:
 		if err := s.live.open(ctx, s); err != nil {
-			return not(Fail, "nobody could be put on air for this check: "+err.Error())
+			// The checks of publishers tell what is wrong; here nothing was judged.
+			return not(Skip, "nobody could be put on air for this check: "+err.Error())
 		}
 		t.Room = s.live.room
 	case s.siblings:

@@ -24,15 +24,46 @@ func (t *T) PostOffer(endpoint, offer string, change ...func(*Request)) *Respons
 		c(&r)
 	}
 	resp := t.follow(r)
-	if at := resp.Location(); at != "" && (resp.Status == http.StatusCreated || resp.Status == http.StatusNotAcceptable) {
-		t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: at}) }) // it may have ended by itself
-	}
+	t.discard(resp)
 	return resp
+}
+
+// discard ends the session of a response, if it made one, when the check is over,
+// also when the check's time is up: nothing stays behind on the server.
+func (t *T) discard(r *Response) {
+	at := r.Location()
+	if at == "" || r.Status != http.StatusCreated && r.Status != http.StatusNotAcceptable {
+		return
+	}
+	t.Cleanup(func() {
+		if !t.over[at] {
+			t.end(at)
+		}
+	})
+}
+
+// ask is PostOffer where the response is all that is wanted: its session is ended
+// at once, since many servers have but one publisher in a room.
+func (t *T) ask(endpoint, offer string, change ...func(*Request)) *Response {
+	r := t.PostOffer(endpoint, offer, change...)
+	if at := r.Location(); at != "" && r.Status == http.StatusCreated {
+		t.Delete(&Session{URL: at})
+	}
+	return r
+}
+
+// end is the DELETE of a clean-up. The session may have ended by itself.
+func (t *T) end(at string) {
+	_, _ = send(t.parting, t.client, Request{Method: http.MethodDelete, URL: at}, t.Token())
 }
 
 // Open is PostOffer for offers that must be taken.
 func (t *T) Open(endpoint, offer string, change ...func(*Request)) *Session {
-	resp := t.PostOffer(endpoint, offer, change...)
+	return t.opened(t.PostOffer(endpoint, offer, change...), offer)
+}
+
+// opened is the session of a 201.
+func (t *T) opened(resp *Response, offer string) *Session {
 	if resp.Status != http.StatusCreated {
 		t.Fatalf("expected 201, got %v", resp)
 	}
@@ -57,15 +88,22 @@ func (t *T) Patch(s *Session, fragment, ifMatch string, change ...func(*Request)
 
 // Delete ends a session.
 func (t *T) Delete(s *Session) *Response {
-	return t.Do(Request{Method: http.MethodDelete, URL: s.URL})
+	r := t.Do(Request{Method: http.MethodDelete, URL: s.URL})
+	if Success(r.Status) {
+		if t.over == nil {
+			t.over = map[string]bool{}
+		}
+		t.over[s.URL] = true
+	}
+	return r
 }
 
 // WantIntact fails the check when the session does not take a trickle with its
 // tag any more.
 func (t *T) WantIntact(s *Session) {
-	r := t.Patch(s, TrickleOf(s.Offer), s.ETag)
-	if unsupported(r) {
-		return // no PATCH at all: nothing over HTTP tells
+	r := t.Patch(s, TrickleOf(s.Offer), or(s.ETag, "*"))
+	if unsupported(r) || r.Status == http.StatusUnprocessableEntity && !t.Strict() {
+		return // no PATCH, or restarts alone: then 422 is what a living session says (RFC 9725 section 4.3.1)
 	}
 	if r.Status != http.StatusNoContent {
 		t.Errorf("expected the session to be intact (204 to a trickle), got %v", r)
@@ -75,6 +113,18 @@ func (t *T) WantIntact(s *Session) {
 // unsupported tells whether a server has no PATCH of sessions.
 func unsupported(r *Response) bool {
 	return r.Status == http.StatusMethodNotAllowed || r.Status == http.StatusNotImplemented
+}
+
+// unknownKind are the answers of a server that does not know a kind of fragment.
+var unknownKind = Is(http.StatusUnprocessableEntity, http.StatusMethodNotAllowed, http.StatusNotImplemented)
+
+// supports tells whether a server takes a kind of fragment, by a session of its
+// own, and what it said.
+func (t *T) supports(fragment func(offer string) string) (*Response, bool) {
+	s := t.Open(t.Room.WHIP, PublishOffer())
+	r := t.Patch(s, fragment(s.Offer), or(s.ETag, "*"))
+	t.Delete(s)
+	return r, !unknownKind(r.Status)
 }
 
 // anonymous sends no token.

@@ -2,16 +2,12 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
-
-	"github.com/sluicemedia/sluice/whip"
 )
 
 // simulcastWidths are the layers of PublishSimulcast by rid: VP8 of so many pixels.
@@ -21,37 +17,7 @@ var simulcastWidths = map[string]int{"l": 320, "m": 640, "h": 1280}
 // h, that only the header extension tells apart, and returns when media flows.
 // The context bounds the call, not the publisher.
 func PublishSimulcast(ctx context.Context, endpoint string, target *Target) (*Publisher, error) {
-	pc, err := newPionAPI().NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return nil, fmt.Errorf("conformance: make peer connection: %w", err)
-	}
-	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Publisher{PC: pc, stop: stop, up: make(chan struct{})}
-	var once sync.Once
-	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		if s == webrtc.PeerConnectionStateConnected {
-			once.Do(func() { close(p.up) })
-		}
-	})
-	err = errors.Join(
-		p.add(life, webrtc.MimeTypeOpus, "audio", 20*time.Millisecond, func(n int) []byte { return frameOpus(n) }),
-		p.addLayers(life))
-	if err == nil {
-		client := whip.Client{URL: endpoint, Token: target.Token, HTTP: target.newClient()}
-		p.Session, err = client.Publish(ctx, pc)
-	}
-	if err == nil {
-		select {
-		case <-p.up:
-		case <-ctx.Done():
-			err = fmt.Errorf("conformance: the publisher's DTLS did not come up: %w", ctx.Err())
-		}
-	}
-	if err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
+	return publish(ctx, endpoint, target, (*Publisher).addLayers)
 }
 
 // addLayers adds one video track in three encodings.

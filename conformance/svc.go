@@ -81,10 +81,10 @@ func spatialOf(payload []byte) int {
 func checkSVC(t *T) {
 	a := t.agent([]Media{opusSection("sendonly"), vp9Section("sendonly")})
 	resp := t.PostOffer(t.Room.WHIP, a.Offer)
-	if resp.Status == 400 || resp.Status == 422 {
+	if unprocessable(resp.Status) {
 		t.Skipf("the server takes no VP9: %v", resp)
 	}
-	a.adopt(&Session{URL: resp.Location(), ETag: resp.Header.Get("ETag"), Offer: a.Offer, Answer: resp.Body, Created: resp})
+	a.adopt(t.opened(resp, a.Offer))
 	a.connect()
 	a.start(opusFeed(), svcFeed())
 	v := t.viewVP9()

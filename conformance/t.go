@@ -36,6 +36,8 @@ type T struct {
 	client *http.Client
 
 	cleanups []func()
+	over     map[string]bool // URLs of sessions that were ended
+	parting  context.Context //nolint:containedctx // of the clean-ups: the check's own time may be up by then
 
 	mu       sync.Mutex // guards what follows
 	outcome  Outcome
@@ -135,7 +137,13 @@ func (t *T) recover() {
 	}
 }
 
+// partingLimit bounds the clean-ups of a check together.
+const partingLimit = 20 * time.Second
+
 func (t *T) clean() {
+	parting, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), partingLimit)
+	defer cancel()
+	t.parting = parting
 	for len(t.cleanups) > 0 {
 		last := len(t.cleanups) - 1
 		f := t.cleanups[last]

@@ -123,3 +123,29 @@ func (t *Target) hasSiblings(ctx context.Context, client *http.Client) bool {
 	}
 	return true
 }
+
+// takesOne finds out whether the room refuses a second publisher although the
+// first has not connected: then checks take turns.
+func (t *Target) takesOne(ctx context.Context, client *http.Client) bool {
+	if t.WHIP == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	post := Request{Method: http.MethodPost, URL: t.WHIP, Type: typeSDP}
+	refused := false
+	var made []string
+	for range 2 {
+		post.Body = PublishOffer()
+		resp, err := send(ctx, client, post, t.Token)
+		refused = err != nil || resp.Status != http.StatusCreated
+		if err == nil && resp.Location() != "" {
+			made = append(made, resp.Location())
+		}
+	}
+	for _, at := range made {
+		// Ended so that nothing stays behind; a failure shows in the checks.
+		_, _ = send(ctx, client, Request{Method: http.MethodDelete, URL: at}, t.Token)
+	}
+	return refused
+}

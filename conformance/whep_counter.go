@@ -94,17 +94,17 @@ func whepCounterChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-CTR-01", Section: "WHEP 4.3", Level: May, Stage: Live,
-			What: "The server may refuse an offer and make one of its own",
+			What: "the server may refuse an offer and make one of its own",
 			Run:  func(t *T) { t.counter() },
 		},
 		{
 			ID: "WHEP-CTR-02", Section: "WHEP 4.3.2", Level: Must, Stage: Live,
-			What: "A counter-offer is a 406 with an SDP offer and the Location of the session to be",
+			What: "a counter-offer is a 406 with an SDP offer and the Location of the session to be",
 			Run:  counterForm,
 		},
 		{
 			ID: "WHEP-CTR-03", Section: "WHEP 4.3.2", Level: May, Stage: Live,
-			What: "The Content-Type of a counter-offer may say until when it is good",
+			What: "the Content-Type of a counter-offer may say until when it is good",
 			Run: func(t *T) {
 				if text, err := validUntil(t.offered()); err == nil && text == "" {
 					t.Skipf("the counter-offer has no valid-until")
@@ -113,17 +113,17 @@ func whepCounterChecks() []Check {
 		},
 		{
 			ID: "WHEP-CTR-04", Section: "WHEP 4.3.2", Level: Must, Stage: Live,
-			What: "The time until when a counter-offer is good is an HTTP-date to come, in quotes",
+			What: "the time until when a counter-offer is good is an HTTP-date to come, in quotes",
 			Run:  counterDate,
 		},
 		{
 			ID: "WHEP-CTR-06", Section: "WHEP 4.3.5", Level: Should, Stage: Live,
-			What: "The sections of a counter-offer are sendonly",
+			What: "the sections of a counter-offer are sendonly",
 			Run:  counterDirection,
 		},
 		{
 			ID: "WHEP-CTR-07", Section: "RFC 8842 5.2", Level: Must, Stage: Live,
-			What: "A counter-offer leaves the DTLS role to the player",
+			What: "a counter-offer leaves the DTLS role to the player",
 			Run: func(t *T) {
 				offer := describe(t.offered().Body)
 				if got := offer.icePart("setup"); got != "actpass" {
@@ -133,12 +133,12 @@ func whepCounterChecks() []Check {
 		},
 		{
 			ID: "WHEP-CTR-12", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "The 406 and the 204 to its answer have one ETag",
+			What: "the 406 and the 204 to its answer have one ETag",
 			Run:  counterTags,
 		},
 		{
 			ID: "WHEP-CTR-16", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "The links of a 201 stand on the 406, too: its player never sees a 201",
+			What: "the links of a 201 stand on the 406, too: its player never sees a 201",
 			Run: func(t *T) {
 				r := t.offered()
 				for _, l := range t.watch(PlayOffer()).Created.Links() {
@@ -150,7 +150,7 @@ func whepCounterChecks() []Check {
 		},
 		{
 			ID: "WHEP-CTR-17", Section: "WHEP 4.3.3", Level: Client, Stage: Live,
-			What: "Players take a 406 for a refusal, so that nobody gets one who did not ask for it",
+			What: "players take a 406 for a refusal, so that nobody gets one who did not ask for it",
 			Run:  counterUnasked,
 		},
 	}
@@ -198,7 +198,7 @@ func counterDirection(t *T) {
 
 func counterTags(t *T) {
 	s := t.proposed(t.counter())
-	if !strongTag(s.ETag) {
+	if !strongForm.MatchString(s.ETag) {
 		t.differsf("expected a strong entity tag on the 406, got %q", s.ETag)
 	}
 	r := t.reply(s, answerTo(s.Offer, "recvonly"))

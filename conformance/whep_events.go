@@ -19,7 +19,7 @@ func whepEventChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-SSE-01", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "The 201 links to the events of the session",
+			What: "the 201 links to the events of the session",
 			Run: func(t *T) {
 				s := t.watch(PlayOffer())
 				if len(s.Created.linksOf(relEvents)) == 0 {
@@ -29,7 +29,7 @@ func whepEventChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-02", Section: "WHEP events", Level: May, Stage: Live,
-			What: "The link lists the types of events in one parameter, with commas",
+			What: "the link lists the types of events in one parameter, with commas",
 			Run: func(t *T) {
 				_, link := t.withEvents()
 				list, ok := link.Params["events"]
@@ -58,7 +58,7 @@ func whepEventChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-05", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "A list with a type that the server does not have is 400, and makes no stream",
+			What: "a list with a type that the server does not have is 400, and makes no stream",
 			Run: func(t *T) {
 				_, link := t.withEvents()
 				r := t.postEvents(link, `["active","bogus"]`)
@@ -70,7 +70,7 @@ func whepEventChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-06", Section: "WHEP events", Level: May, Stage: Live,
-			What: "The body of that 400 says which type it was",
+			What: "the body of that 400 says which type it was",
 			Run: func(t *T) {
 				_, link := t.withEvents()
 				r := t.postEvents(link, `["active","bogus"]`)
@@ -161,17 +161,17 @@ func whepStreamChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-08", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "The type of an event is in its event field, and its data is JSON in one line",
+			What: "the type of an event is in its event field, and its data is JSON in one line",
 			Run:  whepEventForm,
 		},
 		{
 			ID: "WHEP-SSE-09", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "A stream has no types but those that were chosen",
+			What: "a stream has no types but those that were chosen",
 			Run:  whepChosenTypes,
 		},
 		{
 			ID: "WHEP-SSE-10", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "Events wait for a reader who is late",
+			What: "events wait for a reader who is late",
 			Run: func(t *T) {
 				_, link := t.withEvents()
 				at := t.subscribe(link, `["active"]`)
@@ -191,7 +191,7 @@ func whepStreamChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-12", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "A stream that was ended is 404",
+			What: "a stream that was ended is 404",
 			Run: func(t *T) {
 				at := t.deletedStream()
 				s, r := t.openStream(at)
@@ -202,12 +202,12 @@ func whepStreamChecks() []Check {
 		},
 		{
 			ID: "WHEP-SSE-13", Section: "WHEP events", Level: Must, Stage: Live,
-			What: "The streams end with the session",
+			What: "the streams end with the session",
 			Run:  whepStreamsEnd,
 		},
 		{
 			ID: "WHEP-SSE-14", Section: "WHEP events", Level: MustNot, Stage: Alone,
-			What: "A stream does not begin with inactive when nobody is on air",
+			What: "a stream does not begin with inactive when nobody is on air",
 			Run:  whepNoInactiveFirst,
 		},
 	}
@@ -219,7 +219,7 @@ func whepStreamResponse(t *T) {
 	if got := r.Header.Get("Content-Type"); mediaType(got) != "text/event-stream" {
 		t.Errorf("expected Content-Type text/event-stream, got %q", got)
 	}
-	if kept := fieldList(r.Header, "Cache-Control"); !slices.Contains(kept, "no-store") {
+	if kept := listed(r, "Cache-Control"); !slices.Contains(kept, "no-store") {
 		if t.Strict() || !slices.Contains(kept, "no-cache") {
 			t.Errorf("expected Cache-Control: no-store, got %q", kept)
 		}

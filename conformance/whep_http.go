@@ -1,14 +1,9 @@
 package conformance
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -50,12 +45,12 @@ func whepHTTPChecks() []Check {
 		},
 		{
 			ID: "WHEP-HTTP-05", Section: "WHEP 4.2", Level: MustNot, Stage: Idle,
-			What: "The response to HEAD has no body",
+			What: "the response to HEAD has no body",
 			Run:  whepHeadBody,
 		},
 		{
 			ID: "WHEP-HTTP-06", Section: "WHEP 4.2", Level: Client, Stage: Idle,
-			What: "Players find out what a URL is by HEAD before they have a token",
+			What: "players find out what a URL is by HEAD before they have a token",
 			Run: func(t *T) {
 				r := t.Do(Request{Method: http.MethodHead, URL: t.Room.WHEP, Anonymous: true})
 				t.WantChoice(r, http.StatusOK, "2xx or 401", func(s int) bool { return Success(s) || s == http.StatusUnauthorized })
@@ -68,12 +63,12 @@ func whepHTTPChecks() []Check {
 		},
 		{
 			ID: "WHEP-HTTP-09", Section: "RFC 9110 15.5.6", Level: Must, Stage: Live,
-			What: "Other methods on the endpoint and on a session are refused, and 405 lists those that are not",
+			What: "other methods on the endpoint and on a session are refused, and 405 lists those that are not",
 			Run:  whepOtherMethods,
 		},
 		{
 			ID: "WHEP-HTTP-10", Section: "WHEP 4.1", Level: Client, Stage: Live,
-			What: "Each kind of error is a 4xx that players who know no more than the class can handle, with its cause in the body",
+			What: "each kind of error is a 4xx that players who know no more than the class can handle, with its cause in the body",
 			Run:  whepErrors,
 		},
 	}
@@ -129,66 +124,10 @@ func whepHeadAsGet(t *T) {
 
 // whepHeadBody looks at the bytes: an HTTP client would throw a body away.
 func whepHeadBody(t *T) {
-	body, err := t.bytesAfterHead(t.Room.WHEP)
-	if err != nil {
-		t.Fatalf("HEAD: expected a response, got none: %v", err)
+	_, body := t.raw(t.Room.WHEP, func(u *url.URL) string { return t.rawHead(http.MethodHead, u, "Connection: close") })
+	if body != "" {
+		t.Errorf("expected no body, got %d bytes", len(body))
 	}
-	if body > 0 {
-		t.Errorf("expected no body, got %d bytes", body)
-	}
-}
-
-// bytesAfterHead counts what comes behind the header of a response to HEAD.
-func (t *T) bytesAfterHead(at string) (int, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
-	defer cancel()
-	u, err := url.Parse(at)
-	if err != nil {
-		return 0, fmt.Errorf("conformance: read URL: %w", err)
-	}
-	conn, err := t.dial(ctx, u)
-	if err != nil {
-		return 0, fmt.Errorf("conformance: connect: %w", err)
-	}
-	defer func() { _ = conn.Close() }() // all that was wanted of it has been read
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return 0, fmt.Errorf("conformance: connect: %w", err)
-	}
-	auth := ""
-	if t.Token() != "" {
-		auth = "Authorization: Bearer " + t.Token() + "\r\n"
-	}
-	_, err = fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", u.RequestURI(), u.Host, auth)
-	if err != nil {
-		return 0, fmt.Errorf("conformance: send: %w", err)
-	}
-	all, err := io.ReadAll(io.LimitReader(bufio.NewReader(conn), maxResponse))
-	_, body, found := bytes.Cut(all, []byte("\r\n\r\n"))
-	switch {
-	case found:
-		return len(body), nil
-	case err != nil:
-		return 0, fmt.Errorf("conformance: read response: %w", err)
-	}
-	return 0, errNoAnswer
-}
-
-// dial connects to the server of a URL for HTTP/1.1.
-func (t *T) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
-	address := u.Host
-	if u.Port() == "" {
-		address = net.JoinHostPort(u.Hostname(), u.Scheme) // names of services
-	}
-	if u.Scheme != "https" {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", address)
-	}
-	d := tls.Dialer{Config: &tls.Config{
-		InsecureSkipVerify: t.suite.target.Insecure, //nolint:gosec // asked for
-		NextProtos:         []string{"http/1.1"},
-	}}
-	return d.DialContext(ctx, "tcp", address)
 }
 
 func whepHeadTellsNothing(t *T) {
@@ -230,6 +169,7 @@ func (t *T) awaitViewers() {
 
 func whepOtherMethods(t *T) {
 	s := t.watch(PlayOffer())
+	some := false
 	for _, r := range []Request{
 		{Method: http.MethodPut, URL: t.Room.WHEP},
 		{Method: http.MethodPatch, URL: t.Room.WHEP},
@@ -244,7 +184,8 @@ func whepOtherMethods(t *T) {
 		}
 		switch {
 		case resp.Status == http.StatusMethodNotAllowed:
-			allowed := fieldList(resp.Header, "Allow")
+			some = true
+			allowed := listed(resp, "Allow")
 			if len(allowed) == 0 {
 				t.Errorf("%s on %s: expected Allow in the 405, got none", r.Method, where)
 			}
@@ -256,6 +197,9 @@ func whepOtherMethods(t *T) {
 		}
 	}
 	t.WantIntact(s)
+	if !some {
+		t.Skipf("the server never answers 405")
+	}
 }
 
 func whepErrors(t *T) {
@@ -264,12 +208,13 @@ func whepErrors(t *T) {
 		"wrong type":      {Method: http.MethodPost, URL: t.Room.WHEP, Type: "text/plain", Body: PlayOffer()},
 		"malformed offer": {Method: http.MethodPost, URL: t.Room.WHEP, Type: typeSDP, Body: "hello"},
 		"no If-Match":     {Method: http.MethodPatch, URL: s.URL, Type: typeFragment, Body: TrickleOf(s.Offer)},
-		"no such session": {Method: http.MethodPatch, URL: stranger(s.URL), Type: typeFragment, Body: TrickleOf(s.Offer)},
+		"no such session": {Method: http.MethodPatch, URL: guess(s.URL), Type: typeFragment, Body: TrickleOf(s.Offer)},
 	}
 	kinds := map[string]string{}
 	for name, request := range requests {
 		r := t.Do(request)
-		if !t.Want(r, name+": 4xx", ClientError) {
+		t.discard(r)
+		if !t.Want(r, "4xx to "+name, ClientError) {
 			continue
 		}
 		kind := problemType(r)

@@ -13,12 +13,12 @@ func whepIdleChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-IDLE-01", Section: "WHEP 4.3.8", Level: May, Stage: Idle,
-			What: "The endpoint may demand that somebody is on air",
+			What: "the endpoint may demand that somebody is on air",
 			Run:  func(t *T) { t.refusedIdle() },
 		},
 		{
 			ID: "WHEP-IDLE-02", Section: "WHEP 4.3.8", Level: Must, Stage: Idle,
-			What: "An endpoint that demands somebody on air says 409 when nobody is",
+			What: "an endpoint that demands somebody on air says 409 when nobody is",
 			Run: func(t *T) {
 				r := t.PostOffer(t.Room.WHEP, PlayOffer())
 				if r.Status == http.StatusCreated {
@@ -29,12 +29,12 @@ func whepIdleChecks() []Check {
 		},
 		{
 			ID: "WHEP-IDLE-03", Section: "WHEP 4.3.8", Level: Must, Stage: Idle,
-			What: "The 409 has Retry-After in seconds, and not the same for all who wait",
+			What: "the 409 has Retry-After in seconds, and not the same for all who wait",
 			Run:  whepRetryAfter,
 		},
 		{
 			ID: "WHEP-IDLE-04", Section: "WHEP 4.3.8", Level: Client, Stage: Idle,
-			What: "Players that come again and again are told each time when to come next",
+			What: "players that come again and again are told each time when to come next",
 			Run:  whepComeAgain,
 		},
 		{
@@ -44,15 +44,15 @@ func whepIdleChecks() []Check {
 		},
 		{
 			ID: "WHEP-IDLE-08", Section: "FETCH", Level: Choice, Stage: Idle,
-			What: "Pages of other origins may read the Retry-After of the 409",
+			What: "pages of other origins may read the Retry-After of the 409",
 			Run: func(t *T) {
-				r := t.refusedIdle(header("Origin", "https://player.example"))
+				r := t.refusedIdle(header("Origin", origin))
 				t.wantListed(r, "Access-Control-Expose-Headers", "Retry-After")
 			},
 		},
 		{
 			ID: "WHEP-IDLE-09", Section: "Sluice", Level: Choice, Stage: Alone,
-			What: "The 409 of a room where nobody is on air has another problem type than that of a room that is taken",
+			What: "the 409 of a room where nobody is on air has another problem type than that of a room that is taken",
 			Run:  whepNotLiveIsNotBusy,
 		},
 	}

@@ -176,7 +176,7 @@ func checkLobby(t *T) {
 	if resp.Status != http.StatusCreated {
 		t.Skipf("viewers may not wait in this room: %v", resp)
 	}
-	v.adopt(&Session{URL: resp.Location(), ETag: resp.Header.Get("ETag"), Offer: v.Offer, Answer: resp.Body, Created: resp})
+	v.adopt(t.opened(resp, v.Offer))
 	v.connect()
 	t.publish()
 	if !v.plays(ptH264, connectPatience) {

@@ -27,7 +27,7 @@ func whepICEServerChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-LINK-01", Section: "WHEP 4.8", Level: May, Stage: Live,
-			What: "The 201 may name ICE servers",
+			What: "the 201 may name ICE servers",
 			Run: func(t *T) {
 				if len(t.watch(PlayOffer()).Created.linksOf(relICE)) == 0 {
 					t.Skipf("the server names no ICE servers")
@@ -77,7 +77,7 @@ func whepServersByOptions(t *T) {
 	if got := len(r.linksOf(relICE)); got != len(named) {
 		t.differsf("expected the %d ICE servers of the 201 in the answer to OPTIONS, got %d", len(named), got)
 	}
-	r = t.options(t.Room.WHEP, header("Origin", "https://player.example"))
+	r = t.options(t.Room.WHEP, header("Origin", origin))
 	t.wantListed(r, "Access-Control-Expose-Headers", "Link")
 }
 
@@ -85,12 +85,12 @@ func whepTokenChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-AUTH-01", Section: "WHEP 4.9", Level: Must, Stage: Live,
-			What: "Bearer tokens are taken, whatever the case of the scheme, and a viewer without one is told that it is needed",
+			What: "bearer tokens are taken, whatever the case of the scheme, and a viewer without one is told that it is needed",
 			Run:  whepBearer,
 		},
 		{
 			ID: "WHEP-AUTH-02", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "A token without its scheme is none",
+			What: "a token without its scheme is none",
 			Run: func(t *T) {
 				t.guarded()
 				r := t.PostOffer(t.Room.WHEP, PlayOffer(), anonymous, header("Authorization", t.Token()))
@@ -115,24 +115,24 @@ func (t *T) guarded() *Response {
 
 func whepBearer(t *T) {
 	r := t.guarded()
-	t.Want(r, "no token: 401", Is(http.StatusUnauthorized))
+	t.Want(r, "401 to an offer without a token", Is(http.StatusUnauthorized))
 	challenges := r.Header.Values("WWW-Authenticate")
 	if !slices.ContainsFunc(challenges, func(c string) bool { return strings.HasPrefix(strings.ToLower(c), "bearer") }) {
 		t.Errorf("expected WWW-Authenticate: Bearer, got %q", challenges)
 	}
 	for _, scheme := range []string{"Bearer", "bearer", "BEARER"} {
 		r := t.PostOffer(t.Room.WHEP, PlayOffer(), header("Authorization", scheme+" "+t.Token()))
-		t.Want(r, scheme+": 201", Is(http.StatusCreated))
+		t.Want(r, "201 to "+scheme, Is(http.StatusCreated))
 	}
 	wrong := t.PostOffer(t.Room.WHEP, PlayOffer(), header("Authorization", "Bearer "+randomText(16)))
-	t.Want(wrong, "another token: 401 or 403", Is(http.StatusUnauthorized, http.StatusForbidden))
+	t.Want(wrong, "401 or 403 to another token", Is(http.StatusUnauthorized, http.StatusForbidden))
 }
 
 func whepExtensionChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-EXT-01", Section: "WHEP 4.10", Level: Must, Stage: Live,
-			What: "Each extension that is supported is announced in the 201 by one link with a URL",
+			What: "each extension that is supported is announced in the 201 by one link with a URL",
 			Run: func(t *T) {
 				times := map[string]int{}
 				for _, l := range t.extensionLinks() {
@@ -152,18 +152,18 @@ func whepExtensionChecks() []Check {
 		},
 		{
 			ID: "WHEP-EXT-02", Section: "WHEP 4.10", Level: MustNot, Stage: Live,
-			What: "No extension is needed by a player that knows none",
+			What: "no extension is needed by a player that knows none",
 			Run: func(t *T) {
 				s := t.watch(PlayOffer())
 				if s.ETag != "" {
-					t.Want(t.Patch(s, TrickleOf(s.Offer), s.ETag), "trickle: 204 or 422", Is(http.StatusNoContent, http.StatusUnprocessableEntity))
+					t.Want(t.Patch(s, TrickleOf(s.Offer), s.ETag), "204 or 422 to a trickle", Is(http.StatusNoContent, http.StatusUnprocessableEntity))
 				}
-				t.Want(t.Delete(s), "DELETE: 2xx", Success)
+				t.Want(t.Delete(s), "2xx to DELETE", Success)
 			},
 		},
 		{
 			ID: "WHEP-EXT-03", Section: "WHEP 4.10", Level: Must, Stage: Live,
-			What: "The names of extensions below " + extPrefix + " are registered ones",
+			What: "the names of extensions below " + extPrefix + " are registered ones",
 			Run: func(t *T) {
 				for _, l := range t.extensionLinks() {
 					for _, rel := range l.Rel {
@@ -196,12 +196,12 @@ func whepSecurityChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-SEC-01", Section: "WHEP 5", Level: Should, Stage: Live,
-			What: "The rate of requests is limited, with Retry-After, and the session goes on",
+			What: "the rate of requests is limited, with Retry-After, and the session goes on",
 			Run:  whepRateLimit,
 		},
 		{
 			ID: "WHEP-SEC-02", Section: "WHEP 5", Level: Should, Stage: Live,
-			What: "The URLs of sessions cannot be guessed",
+			What: "the URLs of sessions cannot be guessed",
 			Run: func(t *T) {
 				var urls []string
 				for range 12 {
@@ -215,7 +215,7 @@ func whepSecurityChecks() []Check {
 		{
 			ID: "WHEP-SEC-03", Section: "WHEP 5", Level: Must, Stage: Idle,
 			What: "HTTPS is used outside of laboratories",
-			Run:  whepHTTPS,
+			Run:  func(t *T) { t.wantHTTPS(t.Room.WHEP) },
 		},
 	}
 }
@@ -256,10 +256,11 @@ func whepRateLimit(t *T) {
 	t.WantIntact(s)
 }
 
-func whepHTTPS(t *T) {
-	u, err := url.Parse(t.Room.WHEP)
+// wantHTTPS wants TLS of an endpoint that is not in a laboratory.
+func (t *T) wantHTTPS(endpoint string) {
+	u, err := url.Parse(endpoint)
 	if err != nil {
-		t.Fatalf("expected a URL, got %q", t.Room.WHEP)
+		t.Fatalf("expected a URL, got %q", endpoint)
 	}
 	if u.Scheme == "https" {
 		return // and it answered, or there would be no check

@@ -14,32 +14,32 @@ func whepOfferedChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-POST-07", Section: "WHEP 4.3.6", Level: Client, Stage: Live,
-			What: "Players offer every codec they have, thirty payload types and more, and are answered soon",
+			What: "players offer every codec they have, thirty payload types and more, and are answered soon",
 			Run:  whepManyCodecs,
 		},
 		{
 			ID: "WHEP-POST-08", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "A data channel section beside the media is answered, not refused",
+			What: "a data channel section beside the media is answered, not refused",
 			Run:  whepDataChannel,
 		},
 		{
 			ID: "WHEP-POST-09", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "An offer of audio alone or video alone is served with that kind",
+			What: "an offer of audio alone or video alone is served with that kind",
 			Run:  whepOneKind,
 		},
 		{
 			ID: "WHEP-POST-10", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "A room has one URL for viewers beside that for publishers",
+			What: "a room has one URL for viewers beside that for publishers",
 			Run:  whepOneURL,
 		},
 		{
 			ID: "WHEP-POST-11", Section: "WHEP 4.3.2", Level: Choice, Stage: Live,
-			What: "An offer without a codec that is on air is 422, which says what would do; not 406, which is an offer in turn",
+			What: "an offer without a codec that is on air is 422, which says what would do; not 406, which is an offer in turn",
 			Run:  whepNoCommonCodec,
 		},
 		{
 			ID: "WHEP-POST-12", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "The order of the sections is the player's",
+			What: "the order of the sections is the player's",
 			Run:  whepOrder,
 		},
 	}

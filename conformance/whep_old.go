@@ -13,7 +13,7 @@ func whepOldChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-OLD-01", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "An empty POST is 4xx, or 201 with an offer of the server's, its Location and ETag",
+			What: "an empty POST is 4xx, or 201 with an offer of the server's, its Location and ETag",
 			Run: func(t *T) {
 				for _, mediaType := range []string{typeSDP, ""} {
 					r := t.emptyPOST(mediaType)
@@ -32,7 +32,7 @@ func whepOldChecks() []Check {
 		},
 		{
 			ID: "WHEP-OLD-02", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "The answer to the server's offer is taken by PATCH",
+			What: "the answer to the server's offer is taken by PATCH",
 			Run: func(t *T) {
 				s := t.old()
 				t.WantChoice(t.reply(s, answerTo(s.Offer, "recvonly"), header("If-Match", or(s.ETag, "*"))),
@@ -41,7 +41,7 @@ func whepOldChecks() []Check {
 		},
 		{
 			ID: "WHEP-OLD-03", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "That PATCH needs neither If-Match nor a token",
+			What: "that PATCH needs neither If-Match nor a token",
 			Run: func(t *T) {
 				s := t.old()
 				t.WantChoice(t.reply(s, answerTo(s.Offer, "recvonly"), anonymous),
@@ -50,7 +50,7 @@ func whepOldChecks() []Check {
 		},
 		{
 			ID: "WHEP-OLD-04", Section: "Sluice", Level: Choice, Stage: Live, Patient: true,
-			What: "A session whose offer nobody answers is forgotten after 30 s",
+			What: "a session whose offer nobody answers is forgotten after 30 s",
 			Run: func(t *T) {
 				s := t.old()
 				t.Sleep(offerLimit + 5*time.Second)

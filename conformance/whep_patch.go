@@ -21,12 +21,12 @@ func whepPreconditionChecks() []Check {
 		},
 		{
 			ID: "WHEP-PATCH-02", Section: "WHEP 4.5.1", Level: Must, Stage: Live,
-			What: "A server that supports one of trickle ICE and ICE restart says 422 to the other",
-			Run:  whepPatchUnsupported,
+			What: "a server that supports one of trickle ICE and ICE restart says 422 to the other",
+			Run:  func(t *T) { t.wantHalves(t.watch(PlayOffer())) },
 		},
 		{
 			ID: "WHEP-PATCH-03", Section: "WHEP 4.5.1", Level: Must, Stage: Live,
-			What: "The 201 has a strong ETag when ICE restarts are supported, and a trickle leaves it as it is",
+			What: "the 201 has a strong ETag when ICE restarts are supported, and a trickle leaves it as it is",
 			Run:  whepETag,
 		},
 		{
@@ -34,8 +34,8 @@ func whepPreconditionChecks() []Check {
 			What: "PATCH without If-Match is 428, and 412 with one that does not match",
 			Run: func(t *T) {
 				s := t.trickling()
-				t.Want(t.Patch(s, TrickleOf(s.Offer), ""), "no If-Match: 428", Is(http.StatusPreconditionRequired))
-				t.Want(t.Patch(s, TrickleOf(s.Offer), `"nope"`), "another tag: 412", Is(http.StatusPreconditionFailed))
+				t.Want(t.Patch(s, TrickleOf(s.Offer), ""), "428 to a fragment without If-Match", Is(http.StatusPreconditionRequired))
+				t.Want(t.Patch(s, TrickleOf(s.Offer), `"nope"`), "412 to another tag", Is(http.StatusPreconditionFailed))
 				t.WantIntact(s)
 			},
 		},
@@ -48,8 +48,8 @@ func whepPreconditionChecks() []Check {
 			},
 		},
 		{
-			ID: "WHEP-PATCH-06", Section: "RFC 9110 13.1.1, 13.2.1", Level: Choice, Stage: Live,
-			What: "A quoted star is a star, lists of tags match by one, weak tags never do, and errors have an order",
+			ID: "WHEP-PATCH-06", Section: "Sluice", Level: Choice, Stage: Live,
+			What: "a quoted star is a star, lists of tags match by one, weak tags never do, and errors have an order",
 			Run:  whepPatchRules,
 		},
 	}
@@ -63,7 +63,7 @@ func (t *T) trickling() *Session {
 		t.Skipf("the server gives no ETag")
 	}
 	r := t.Patch(s, TrickleOf(s.Offer), s.ETag)
-	if r.Status == http.StatusUnprocessableEntity || r.Status == http.StatusMethodNotAllowed {
+	if unknownKind(r.Status) {
 		t.Skipf("the server does not support trickle ICE: %v", r)
 	}
 	return s
@@ -73,7 +73,7 @@ func (t *T) trickling() *Session {
 func (t *T) restarting() (*Session, *Response) {
 	s := t.watch(PlayOffer())
 	r := t.Patch(s, RestartOf(s.Offer), "*")
-	if r.Status == http.StatusUnprocessableEntity || r.Status == http.StatusMethodNotAllowed {
+	if unknownKind(r.Status) {
 		t.Skipf("the server does not support ICE restarts: %v", r)
 	}
 	return s, r
@@ -81,51 +81,24 @@ func (t *T) restarting() (*Session, *Response) {
 
 func whepPatchMalformed(t *T) {
 	s := t.watch(PlayOffer())
+	if r := t.Patch(s, TrickleOf(s.Offer), or(s.ETag, "*")); unsupported(r) {
+		t.Skipf("the server takes no fragments: %v", r)
+	}
 	for _, other := range []string{"text/plain", typeSDP, "application/json"} {
-		t.Want(t.Patch(s, TrickleOf(s.Offer), s.ETag, typed(other)), other+": 4xx", ClientError)
+		t.Want(t.Patch(s, TrickleOf(s.Offer), s.ETag, typed(other)), "4xx to "+other, ClientError)
 	}
 	pwd := "a=ice-pwd:" + sdpLine(s.Offer, "a=ice-pwd:") + "\r\n"
 	for name, body := range map[string]string{"no fragment": "hello", "empty": "", "pwd without ufrag": pwd} {
-		t.Want(t.Patch(s, body, s.ETag), name+": 4xx", ClientError)
+		t.Want(t.Patch(s, body, s.ETag), "4xx to "+name, ClientError)
 	}
 	if s.ETag != "" {
 		t.WantIntact(s)
 	}
 }
 
-func whepPatchUnsupported(t *T) {
-	s := t.watch(PlayOffer())
-	tag := s.ETag
-	if tag == "" {
-		tag = "*"
-	}
-	trickle := t.Patch(s, TrickleOf(s.Offer), tag)
-	restart := t.Patch(s, RestartOf(s.Offer), "*")
-	if Success(trickle.Status) && Success(restart.Status) {
-		t.Skipf("the server supports both")
-	}
-	if unsupported(trickle) && unsupported(restart) {
-		t.Skipf("the server supports neither")
-	}
-	for _, r := range []*Response{trickle, restart} {
-		if !Success(r.Status) {
-			t.Want(r, "422", Is(http.StatusUnprocessableEntity))
-		}
-	}
-}
-
-// strongTag tells whether a value is a strong entity tag (RFC 9110 section 8.8.3).
-func strongTag(tag string) bool {
-	inner, quoted := strings.CutPrefix(tag, `"`)
-	inner, ended := strings.CutSuffix(inner, `"`)
-	return quoted && ended && inner != "" && !strings.ContainsFunc(inner, func(r rune) bool {
-		return r < 0x21 || r == '"' || r == 0x7f
-	})
-}
-
 func whepETag(t *T) {
 	s := t.watch(PlayOffer())
-	if !strongTag(s.ETag) {
+	if !strongForm.MatchString(s.ETag) {
 		restart := t.Patch(s, RestartOf(s.Offer), "*")
 		if s.ETag == "" && !Success(restart.Status) {
 			t.Skipf("the server supports no ICE restart: %v", restart)
@@ -144,22 +117,22 @@ func whepPatchRules(t *T) {
 	s := t.trickling()
 	fragment := TrickleOf(s.Offer)
 	noContent := Is(http.StatusNoContent)
-	t.WantChoice(t.Patch(s, fragment, `"*"`), http.StatusNoContent, "a quoted star: 204 or 412",
+	t.WantChoice(t.Patch(s, fragment, `"*"`), http.StatusNoContent, "204 or 412 to a quoted star",
 		Is(http.StatusNoContent, http.StatusPreconditionFailed))
-	t.Want(t.Patch(s, fragment, `"a", `+s.ETag), "a list with the tag: 204", noContent)
-	t.Want(t.Patch(s, fragment, "W/"+s.ETag), "the tag made weak: 412", Is(http.StatusPreconditionFailed))
+	t.Want(t.Patch(s, fragment, `"a", `+s.ETag), "204 to a list with the tag", noContent)
+	t.Want(t.Patch(s, fragment, "W/"+s.ETag), "412 to the tag made weak", Is(http.StatusPreconditionFailed))
 	ended := t.watch(PlayOffer())
 	t.Delete(ended)
-	for name, at := range map[string]string{"no such session": stranger(s.URL), "an ended session": ended.URL} {
+	for name, at := range map[string]string{"no such session": guess(s.URL), "an ended session": ended.URL} {
 		r := t.Patch(&Session{URL: at}, fragment, s.ETag)
-		t.WantChoice(r, http.StatusNotFound, name+": 404 or 410", Is(http.StatusNotFound, http.StatusGone))
+		t.WantChoice(r, http.StatusNotFound, "404 or 410 to "+name, Is(http.StatusNotFound, http.StatusGone))
 	}
 	// With two faults, the one that is looked at first is told.
-	t.WantChoice(t.Patch(&Session{URL: stranger(s.URL)}, "hello", "", typed("text/plain")), http.StatusNotFound,
-		"no such session, and another type: 4xx", ClientError)
-	t.WantChoice(t.Patch(s, "hello", "", typed("text/plain")), http.StatusUnsupportedMediaType, "another type, and no tag: 4xx", ClientError)
-	t.WantChoice(t.Patch(s, "hello", ""), http.StatusPreconditionRequired, "no tag, and malformed: 4xx", ClientError)
-	t.WantChoice(t.Patch(s, "hello", s.ETag), http.StatusBadRequest, "malformed: 4xx", ClientError)
+	t.WantChoice(t.Patch(&Session{URL: guess(s.URL)}, "hello", "", typed("text/plain")), http.StatusNotFound,
+		"4xx to another type for no such session", ClientError)
+	t.WantChoice(t.Patch(s, "hello", "", typed("text/plain")), http.StatusUnsupportedMediaType, "4xx to another type without a tag", ClientError)
+	t.WantChoice(t.Patch(s, "hello", ""), http.StatusPreconditionRequired, "4xx to a malformed fragment without a tag", ClientError)
+	t.WantChoice(t.Patch(s, "hello", s.ETag), http.StatusBadRequest, "4xx to a malformed fragment", ClientError)
 	t.WantIntact(s)
 }
 
@@ -167,7 +140,7 @@ func whepTrickleChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-TRK-01", Section: "WHEP 4.5.2", Level: Must, Stage: Live,
-			What: "A trickle is answered with 204 and no content",
+			What: "a trickle is answered with 204 and no content",
 			Run: func(t *T) {
 				s := t.trickling()
 				r := t.Patch(s, TrickleOf(s.Offer), s.ETag)
@@ -179,7 +152,7 @@ func whepTrickleChecks() []Check {
 		},
 		{
 			ID: "WHEP-TRK-02", Section: "WHEP 4.5.2", Level: MustNot, Stage: Live,
-			What: "The answer to a trickle has no ETag",
+			What: "the answer to a trickle has no ETag",
 			Run: func(t *T) {
 				s := t.trickling()
 				r := t.Patch(s, TrickleOf(s.Offer), s.ETag)
@@ -190,7 +163,7 @@ func whepTrickleChecks() []Check {
 		},
 		{
 			ID: "WHEP-TRK-03", Section: "WHEP 4.5.2", Level: Must, Stage: Live,
-			What: "Candidates of an unknown transport and of an address that cannot be resolved are passed over",
+			What: "candidates of an unknown transport and of an address that cannot be resolved are passed over",
 			Run: func(t *T) {
 				s := t.trickling()
 				for _, bad := range []string{
@@ -198,18 +171,18 @@ func whepTrickleChecks() []Check {
 					"a=candidate:1 1 udp 2130706431 6b8f3f1c-8e4d-4c7b-9a7e-000000000000.local 40000 typ host\r\n",
 					"a=candidate:1 1 udp 2130706431 nowhere.invalid 40000 typ host\r\n",
 				} {
-					t.Want(t.Patch(s, TrickleOf(s.Offer)+bad, s.ETag), bad[:24]+": 204", Is(http.StatusNoContent))
+					t.Want(t.Patch(s, TrickleOf(s.Offer)+bad, s.ETag), "204 to "+bad[:24], Is(http.StatusNoContent))
 				}
 			},
 		},
 		{
 			ID: "WHEP-TRK-04", Section: "RFC 8840 4.4, 9.2", Level: Must, Stage: Live,
-			What: "Fragments are read whichever of the forms that their grammar allows they have",
+			What: "fragments are read whichever of the forms that their grammar allows they have",
 			Run:  whepFragmentForms,
 		},
 		{
 			ID: "WHEP-TRK-06", Section: "Sluice", Level: Choice, Stage: Live,
-			What: "A burst of twenty PATCHes with a candidate each is taken",
+			What: "a burst of twenty PATCHes with a candidate each is taken",
 			Run:  whepTrickleBurst,
 		},
 	}
@@ -221,18 +194,23 @@ func whepFragmentForms(t *T) {
 	candidate := "a=candidate:1 1 udp 2130706431 127.0.0.1 40000 typ host\r\n"
 	mids := sdpValues(s.Offer, "a=mid:")
 	audio, video := "m=audio 9 RTP/AVP 0\r\na=mid:"+mids[0]+"\r\n", "m=audio 9 RTP/AVP 0\r\na=mid:"+mids[1]+"\r\n"
-	for name, body := range map[string]string{
-		"credentials at session level": credentials + audio + candidate,
-		"credentials in the section":   audio + credentials + candidate,
-		"m=audio for a video section":  credentials + video + candidate,
-		"a section for each mid":       audio + credentials + candidate + video + credentials + candidate,
-		"end of candidates":            credentials + audio + candidate + "a=end-of-candidates\r\n",
-		"end of candidates for all":    credentials + "a=end-of-candidates\r\n" + audio,
-		"one more time":                credentials + audio + candidate,
-		"another generation":           credentials + audio + strings.TrimSuffix(candidate, "\r\n") + " ufrag else\r\n",
-		"component 0":                  credentials + audio + candidate + "a=candidate:2 0 udp 2130706430 127.0.0.1 40001 typ host\r\n",
-	} {
-		t.Want(t.Patch(s, body, s.ETag), name+": 204", Is(http.StatusNoContent))
+	type form struct{ name, body string }
+	forms := []form{
+		{"credentials at session level", credentials + audio + candidate},
+		{"one more time", credentials + audio + candidate},
+		{"credentials in the section", audio + credentials + candidate},
+		{"a section for each mid", audio + credentials + candidate + video + credentials + candidate},
+	}
+	if t.Strict() { // what RFC 8840 does not decide
+		forms = append(forms, form{"m=audio for a video section", credentials + video + candidate},
+			form{"another generation", credentials + audio + strings.TrimSuffix(candidate, "\r\n") + " ufrag else\r\n"},
+			form{"component 0", credentials + audio + candidate + "a=candidate:2 0 udp 2130706430 127.0.0.1 40001 typ host\r\n"})
+	}
+	forms = append(forms, // last: no candidate may follow
+		form{"end of candidates", credentials + audio + candidate + "a=end-of-candidates\r\n"},
+		form{"end of candidates for all", credentials + "a=end-of-candidates\r\n" + audio})
+	for _, f := range forms {
+		t.Want(t.Patch(s, f.body, s.ETag), "204 to "+f.name, Is(http.StatusNoContent))
 	}
 	t.WantIntact(s)
 }
@@ -258,32 +236,27 @@ func whepRestartChecks() []Check {
 	return []Check{
 		{
 			ID: "WHEP-RST-01", Section: "WHEP 4.5.3", Level: Must, Stage: Live,
-			What: "An ICE restart is answered with 200, a fragment and new credentials of the server",
+			What: "an ICE restart is answered with 200, a fragment and new credentials of the server",
 			Run:  whepRestart,
 		},
 		{
 			ID: "WHEP-RST-02", Section: "WHEP 4.5.3", Level: Must, Stage: Live,
-			What: "The answer to an ICE restart has a new ETag, and the former one is over",
+			What: "the answer to an ICE restart has a new ETag, and the former one is over",
 			Run: func(t *T) {
 				s, r := t.restarting()
 				tag := r.Header.Get("ETag")
-				if !strongTag(tag) || tag == s.ETag {
+				if !strongForm.MatchString(tag) || tag == s.ETag {
 					t.Fatalf("expected a new strong tag in place of %s, got %q", s.ETag, tag)
 				}
-				t.Want(t.Patch(s, RestartOf(s.Offer), s.ETag), "another restart with the former tag: 412", Is(http.StatusPreconditionFailed))
+				t.Want(t.Patch(s, RestartOf(s.Offer), s.ETag), "412 to another restart with the former tag", Is(http.StatusPreconditionFailed))
 			},
 		},
 		{
 			ID: "WHEP-RST-03", Section: "WHEP 4.5.3", Level: Must, Stage: Live,
-			What: "The answer to an ICE restart has the ice-lite, ice-options and ice-pacing of the first answer",
+			What: "the answer to an ICE restart has the ice-lite, ice-options and ice-pacing of the first answer",
 			Run: func(t *T) {
 				s, r := t.restarting()
-				for _, attribute := range []string{"a=ice-lite", "a=ice-options:", "a=ice-pacing:"} {
-					before, after := slices.Compact(sdpValues(s.Answer, attribute)), slices.Compact(sdpValues(r.Body, attribute))
-					if !slices.Equal(before, after) {
-						t.Errorf("expected %s %q as in the answer, got %q", attribute, before, after)
-					}
-				}
+				t.wrong(optionChanges(describe(s.Answer), describe(r.Body)))
 			},
 		},
 	}

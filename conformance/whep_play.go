@@ -142,6 +142,9 @@ func checkResent(t *T) {
 			lost = append(lost, p.SequenceNumber)
 		}
 	}
+	if len(lost) == 0 {
+		t.Fatalf("expected media of the last 0.9 s, got none")
+	}
 	rtx := hasLine(v.Session.Answer, fmt.Sprintf("a=fmtp:%d apt=%d", ptRTX, ptH264))
 	asked := time.Now()
 	v.nack(newest.SSRC, lost...)
@@ -268,7 +271,7 @@ func checkHighestByDefault(t *T) {
 	if resp.Status == http.StatusBadRequest || resp.Status == http.StatusUnprocessableEntity {
 		t.Skipf("the server takes no VP9: %v", resp)
 	}
-	a.adopt(&Session{URL: resp.Location(), ETag: resp.Header.Get("ETag"), Offer: a.Offer, Answer: resp.Body, Created: resp})
+	a.adopt(t.opened(resp, a.Offer))
 	a.connect()
 	a.start(opusFeed(), svcFeed())
 	v := t.viewVP9(func(a *Agent) { a.optional = true })

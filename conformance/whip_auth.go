@@ -121,10 +121,10 @@ func checkTokenInURL(t *T) {
 
 // checkNoToken wants the same answer as to nothing at all.
 func checkNoToken(t *T) {
-	open := t.PostOffer(t.Room.WHIP, PublishOffer(), anonymous)
+	open := t.ask(t.Room.WHIP, PublishOffer(), anonymous)
 	t.Want(open, "201 or 4xx without a token", func(s int) bool { return s == http.StatusCreated || ClientError(s) })
 	for _, value := range []string{"Bearer undefined", "Bearer null", "Bearer "} {
-		r := t.PostOffer(t.Room.WHIP, PublishOffer(), anonymous, header("Authorization", value))
+		r := t.ask(t.Room.WHIP, PublishOffer(), anonymous, header("Authorization", value))
 		if t.Want(r, "the answer as to no token, "+http.StatusText(open.Status)+", to "+value, Is(open.Status)); r.Status == http.StatusUnauthorized {
 			for _, c := range r.Header.Values("WWW-Authenticate") {
 				if t.Strict() && strings.Contains(c, "error=") {
@@ -152,7 +152,7 @@ func checkForgedTokens(t *T) {
 		"a key of its own":     encode([]byte(`{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}`)) + "." + parts[1] + "." + parts[2],
 		"two signatures in it": t.Token() + "." + parts[2],
 	} {
-		r := t.PostOffer(t.Room.WHIP, PublishOffer(), header("Authorization", "Bearer "+token))
+		r := t.ask(t.Room.WHIP, PublishOffer(), header("Authorization", "Bearer "+token))
 		t.Want(r, "401 or 403 to a JWT with "+name, Is(http.StatusUnauthorized, http.StatusForbidden))
 	}
 }

@@ -61,7 +61,9 @@ func whipCORSChecks() []Check {
 		row(7, "FETCH", Choice, "the response fields that clients read are exposed", checkExposed),
 		row(8, "FETCH", Must, "a session answers preflights of PATCH and DELETE", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
-			t.wantPreflight(t.preflight(s.URL, http.MethodPatch, "authorization,content-type,if-match", origin), http.MethodPatch, "content-type", "if-match")
+			if !unsupported(t.Patch(s, TrickleOf(s.Offer), or(s.ETag, "*"))) {
+				t.wantPreflight(t.preflight(s.URL, http.MethodPatch, "authorization,content-type,if-match", origin), http.MethodPatch, "content-type", "if-match")
+			}
 			t.wantPreflight(t.preflight(s.URL, http.MethodDelete, "authorization", origin), http.MethodDelete)
 			t.WantIntact(s)
 		}),
@@ -120,6 +122,9 @@ func (t *T) wantPreflight(r *Response, method string, fields ...string) {
 		t.Errorf("expected %s among the allowed methods, got %v", method, methods)
 	}
 	allowed := listed(r, "Access-Control-Allow-Headers")
+	if t.Token() != "" && !slices.Contains(allowed, "authorization") { // a star does not stand for it
+		t.Errorf("expected authorization among the allowed fields, got %v", allowed)
+	}
 	for _, f := range fields {
 		if !slices.Contains(allowed, f) && !slices.Contains(allowed, "*") {
 			t.Errorf("expected %s among the allowed fields, got %v", f, allowed)
@@ -142,7 +147,9 @@ func checkOriginEverywhere(t *T) {
 	}
 	for _, m := range mistakes() {
 		q := m.request(t, s)
-		if r := t.Do(q.With("Origin", origin)); r.Status >= 400 {
+		r := t.Do(q.With("Origin", origin))
+		t.discard(r)
+		if r.Status >= 400 {
 			t.wantReadable(r, origin)
 		}
 	}
@@ -159,6 +166,9 @@ func checkExposed(t *T) {
 		s.Created, t.Patch(s, RestartOf(s.Offer), "*", header("Origin", origin)),
 		t.Do(Request{Method: http.MethodOptions, URL: t.Room.WHIP}.With("Origin", origin)),
 	} {
+		if unknownKind(r.Status) {
+			continue
+		}
 		exposed := listed(r, "Access-Control-Expose-Headers")
 		for _, name := range want {
 			if !slices.Contains(exposed, strings.ToLower(name)) && !slices.Contains(exposed, "*") {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // whipHTTPChecks are those of the endpoint's and the session's methods.
@@ -30,6 +29,7 @@ func whipHTTPChecks() []Check {
 		}),
 		row(4, "RFC 9110 15.5.6", Must, "405 names the methods that there are", checkAllow),
 		row(5, "Sluice", Choice, "methods that a resource does not know are 405", checkMethods),
+		row(7, "RFC 9725 5", Must, "HTTPS is used outside of laboratories", func(t *T) { t.wantHTTPS(t.Room.WHIP) }),
 		row(8, "Sluice", Choice, "HTTP/1.1 and HTTP/2 work, with field names in any case and a space before each value", checkVersions),
 		row(9, "Sluice", Choice, "responses with ICE credentials are not to be stored", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
@@ -76,7 +76,7 @@ func (t *T) wantHeadAsGet(at string) {
 	if h, g := names(head), names(get); !slices.Equal(h, g) {
 		t.Errorf("expected the fields %v to HEAD as to GET, got %v", g, h)
 	}
-	_, body := t.raw(at, 10*time.Second, func(u *url.URL) string { return t.rawHead(http.MethodHead, u, "Connection: close") })
+	_, body := t.raw(at, func(u *url.URL) string { return t.rawHead(http.MethodHead, u, "Connection: close") })
 	if body != "" {
 		t.Errorf("expected no content to HEAD, got %d bytes", len(body))
 	}
@@ -146,7 +146,7 @@ func checkVersions(t *T) {
 		}
 	}
 	offer := PublishOffer()
-	head, body := t.raw(t.Room.WHIP, 10*time.Second, func(u *url.URL) string {
+	head, body := t.raw(t.Room.WHIP, func(u *url.URL) string {
 		return t.rawHead(http.MethodPost, u, "cOnTeNt-tYpE: application/sdp", "CONTENT-LENGTH: "+strconv.Itoa(len(offer)),
 			"connection: close") + offer
 	})
@@ -159,9 +159,7 @@ func checkVersions(t *T) {
 			t.Errorf("expected a field as a name, a colon, a space and a value, got %q", line)
 		}
 		if name, value, _ := strings.Cut(line, ": "); strings.EqualFold(name, "Location") {
-			if at := (&Response{Request: Request{URL: t.Room.WHIP}, Header: http.Header{"Location": {value}}}).Location(); at != "" {
-				t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: at}) }) // it is of no further use
-			}
+			t.discard(&Response{Request: Request{URL: t.Room.WHIP}, Status: http.StatusCreated, Header: http.Header{"Location": {value}}})
 		}
 	}
 }
@@ -182,8 +180,8 @@ func (t *T) postBy(version string) (*Response, error) {
 	transport.ForceAttemptHTTP2 = version == "HTTP/2.0"
 	defer client.CloseIdleConnections()
 	r, err := send(t.ctx, client, Request{Method: http.MethodPost, URL: t.Room.WHIP, Type: typeSDP, Body: PublishOffer()}, t.Token())
-	if err == nil && r.Location() != "" {
-		t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: r.Location()}) }) // it is of no further use
+	if err == nil {
+		t.discard(r)
 	}
 	return r, err
 }

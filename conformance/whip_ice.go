@@ -92,15 +92,21 @@ func (a *Agent) lite() bool { return hasLine(a.Session.Answer, "a=ice-lite") }
 
 func checkPeerReflexive(t *T) {
 	a := t.postedPublisher()
-	for _, bad := range []struct {
+	wrong := []struct {
 		what string
 		check
 	}{
 		{"a wrong password", check{pwd: "0123456789abcdef01234567"}},
 		{"a wrong FINGERPRINT", check{badFingerprint: true}},
 		{"neither MESSAGE-INTEGRITY nor FINGERPRINT", check{unprotected: true}},
-		{"somebody else's ufrag on our side", check{remote: "somebodyelse"}},
-	} {
+	}
+	if t.Strict() { // RFC 8445 section 7.3 has the server look at its own ufrag alone
+		wrong = append(wrong, struct {
+			what string
+			check
+		}{"somebody else's ufrag on our side", check{remote: "somebodyelse"}})
+	}
+	for _, bad := range wrong {
 		bad.patience = 300 * time.Millisecond
 		if m := a.check(bad.check); successful(m) {
 			t.Errorf("expected no success to a check with %s, got %s", bad.what, responseText(m))
@@ -157,13 +163,16 @@ func checkRole(t *T) {
 	a := t.idlePublisher()
 	t.Sleep(time.Second) // in which a full agent would send checks
 	said := false
-	for _, c := range a.serverChecks() {
-		if c.message.Contains(stun.AttrICEControlling) {
-			t.Fatalf("expected no check of the server to claim control, got ICE-CONTROLLING")
+	look := func() bool {
+		for _, c := range a.serverChecks() {
+			if c.message.Contains(stun.AttrICEControlling) {
+				t.Fatalf("expected no check of the server to claim control, got ICE-CONTROLLING")
+			}
+			said = said || c.message.Contains(stun.AttrICEControlled)
 		}
-		said = said || c.message.Contains(stun.AttrICEControlled)
+		return said
 	}
-	if !a.lite() && !said {
+	if !look() && !a.lite() && !t.Until(5*time.Second, look) {
 		t.Errorf("expected checks with ICE-CONTROLLED from a server that is not lite, got %d checks without", len(a.serverChecks()))
 	}
 }
@@ -172,6 +181,9 @@ func checkRoleConflict(t *T) {
 	a := t.postedPublisher()
 	a.tie = maxTie
 	m := a.check(check{controlled: true})
+	if successful(m) && a.lite() && !t.Strict() {
+		t.Skipf("the server is lite, and RFC 8445 section 7.3.1.1 is for full agents")
+	}
 	var code stun.ErrorCodeAttribute
 	if m == nil || code.GetFrom(m) != nil || code.Code != stun.CodeRoleConflict {
 		t.Errorf("expected 487 to a check with ICE-CONTROLLED, got %s", responseText(m))
@@ -260,7 +272,12 @@ func checkForeignUfrag(t *T) {
 	if successful(m) || m != nil && t.Strict() {
 		t.Errorf("expected no response to a check for an unknown ufrag, got %s", responseText(m))
 	}
-	b := t.postedPublisher()
+	b := t.agent([]Media{opusSection("sendonly"), h264Section("sendonly")})
+	if t.suite.siblings {
+		b.post(t.suite.target.room("c" + randomText(5)).WHIP)
+	} else {
+		b.post(t.Room.WHIP)
+	}
 	if m := a.check(check{local: b.server().ufrag, patience: 500 * time.Millisecond}); successful(m) {
 		t.Errorf("expected no success to a check for another session with this one's password, got %s", responseText(m))
 	}

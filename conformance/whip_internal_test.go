@@ -135,6 +135,11 @@ func TestGuess(t *testing.T) {
 	if got == at || len(got) != len(at) || !strings.HasPrefix(got, at[:len(at)-16]) || strings.ContainsAny(got[len(at)-16:], "./") {
 		t.Errorf("got %s for %s", got, at)
 	}
+	for range 200 { // short ones must not be hit by chance
+		if got := guess("http://127.0.0.1/s/1"); got == "http://127.0.0.1/s/1" || !strings.HasPrefix(got, "http://127.0.0.1/s/") {
+			t.Fatalf("got %s, want another session", got)
+		}
+	}
 	if got := malformedSession(at); got != "http://127.0.0.1:8080/s/not%20a%20session~" {
 		t.Errorf("got %s", got)
 	}

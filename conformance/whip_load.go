@@ -66,9 +66,7 @@ func (t *T) noRedirect(codes ...int) {
 				if Is(codes...)(r.Status) {
 					t.Errorf("expected no %d, got one to %s %s", r.Status, method, at)
 				}
-				if made := r.Location(); r.Status == http.StatusCreated && made != "" {
-					t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: made}) }) // of no further use
-				}
+				t.discard(r)
 			}
 		}
 	}
@@ -126,7 +124,7 @@ func checkBurst(t *T) {
 const patchBurst = 200
 
 func checkPatchBurst(t *T) {
-	s := t.tagged()
+	s := t.takesTrickle()
 	r := t.flood(patchBurst, func(int) Request {
 		return Request{Method: http.MethodPatch, URL: s.URL, Type: typeFragment, Body: TrickleOf(s.Offer)}.With("If-Match", or(s.ETag, "*"))
 	}, Is(http.StatusTooManyRequests))

@@ -29,7 +29,7 @@ func whipMediaRows() []Check {
 			Run:  checkRTX,
 		},
 		{
-			ID: "WHIP-RTP-12", Section: "RFC 4585 4.2", Level: Should, Stage: Alone,
+			ID: "WHIP-RTP-12", Section: "RFC 8888 6", Level: Should, Stage: Alone,
 			What: "congestion feedback is sent in the kind that was negotiated only",
 			Run:  checkFeedbackKind,
 		},

@@ -24,8 +24,13 @@ func whipOfferChecks() []Check {
 		}),
 		row(6, "RFC 9725 4.4.2", Client, "an offer without msid is taken", func(t *T) {
 			t.wantTaken("an offer without msid", DropLines(PublishOffer(), "a=msid:"))
-			t.wantTaken("an offer with msid in ssrc lines", Edit(DropLines(PublishOffer(), "a=msid:"), "a=rtcp-mux\r\n",
-				"a=rtcp-mux\r\na=ssrc:1234 cname:x\r\na=ssrc:1234 msid:stream track\r\n"))
+			offer := DropLines(PublishOffer(), "a=msid:")
+			for n, ssrc := range []string{"1234", "5678"} {
+				offer = inSection(offer, n, func(s string) string {
+					return s + sdpLines("ssrc:"+ssrc+" cname:x", "ssrc:"+ssrc+" msid:stream track"+ssrc)
+				})
+			}
+			t.wantTaken("an offer with msid in ssrc lines", offer)
 		}),
 		row(7, "Sluice", Choice, "tracks without a stream count as one stream", func(t *T) {
 			t.wantTaken("msid of -", Edit(PublishOffer(), "a=msid:stream ", "a=msid:- "))
@@ -89,7 +94,7 @@ var unprocessable = Is(http.StatusBadRequest, http.StatusUnprocessableEntity)
 
 // wantRefused wants an offer refused: with our code when the check is strict.
 func (t *T) wantRefused(name, offer string, ours int) {
-	t.WantChoice(t.PostOffer(t.Room.WHIP, offer), ours, "400 or 422 to "+name, unprocessable)
+	t.WantChoice(t.ask(t.Room.WHIP, offer), ours, "400 or 422 to "+name, unprocessable)
 }
 
 func checkDirections(t *T) {
@@ -107,7 +112,7 @@ func checkTooMany(t *T) {
 	two := Offer(opusSection("sendonly"), h264Section("sendonly"), second)
 	streams := inSection(PublishOffer(), 1, func(s string) string { return Edit(s, "a=msid:stream ", "a=msid:another ") })
 	for name, offer := range map[string]string{"two video sections": two, "two streams": streams} {
-		t.Want(t.PostOffer(t.Room.WHIP, offer), "400 or 422 to "+name, unprocessable)
+		t.Want(t.ask(t.Room.WHIP, offer), "400 or 422 to "+name, unprocessable)
 	}
 }
 

@@ -24,12 +24,12 @@ func whipPostChecks() []Check {
 		row(3, "RFC 9725 4.2", Must, "201 carries the Location of a new session", checkLocation),
 		row(4, "RFC 9725 4.2", Must, "an offer of another media type is refused", func(t *T) {
 			for _, mediaType := range otherTypes {
-				t.Want(t.PostOffer(t.Room.WHIP, PublishOffer(), typed(mediaType)), "4xx to "+mediaType, ClientError)
+				t.Want(t.ask(t.Room.WHIP, PublishOffer(), typed(mediaType)), "4xx to "+mediaType, ClientError)
 			}
 		}),
 		row(5, "RFC 9110 15.5.16", Choice, "another media type is 415, with Accept-Post", func(t *T) {
 			for _, mediaType := range otherTypes {
-				r := t.PostOffer(t.Room.WHIP, PublishOffer(), typed(mediaType))
+				r := t.ask(t.Room.WHIP, PublishOffer(), typed(mediaType))
 				t.WantChoice(r, http.StatusUnsupportedMediaType, "4xx", ClientError)
 				if got := r.Header.Get("Accept-Post"); r.Status == http.StatusUnsupportedMediaType && got != typeSDP {
 					t.Errorf("expected Accept-Post: application/sdp on the 415, got %q", got)
@@ -46,12 +46,12 @@ func whipPostChecks() []Check {
 		}),
 		row(8, "RFC 9725 4.2", Must, "an SDP that cannot be read is refused", func(t *T) {
 			for name, body := range malformedOffers() {
-				t.Want(t.PostOffer(t.Room.WHIP, body), "4xx to "+name, ClientError)
+				t.Want(t.ask(t.Room.WHIP, body), "4xx to "+name, ClientError)
 			}
 		}),
 		row(9, "Sluice", Choice, "an SDP that cannot be read is 400", func(t *T) {
 			for _, body := range malformedOffers() {
-				t.WantChoice(t.PostOffer(t.Room.WHIP, body), http.StatusBadRequest, "4xx", ClientError)
+				t.WantChoice(t.ask(t.Room.WHIP, body), http.StatusBadRequest, "4xx", ClientError)
 			}
 		}),
 		row(10, "Sluice", Choice, "an empty offer is 400", func(t *T) {
@@ -87,9 +87,9 @@ func malformedOffers() map[string]string {
 	}
 }
 
-// wantTaken wants 201 and returns the response.
+// wantTaken wants 201 and returns the response, whose session is over.
 func (t *T) wantTaken(name, offer string, change ...func(*Request)) *Response {
-	r := t.PostOffer(t.Room.WHIP, offer, change...)
+	r := t.ask(t.Room.WHIP, offer, change...)
 	t.Want(r, "201 to "+name, Is(http.StatusCreated))
 	return r
 }
@@ -105,12 +105,12 @@ func checkAnswerType(t *T) {
 }
 
 func checkLocation(t *T) {
-	first, second := t.Open(t.Room.WHIP, PublishOffer()), t.Open(t.Room.WHIP, PublishOffer())
+	first := t.Open(t.Room.WHIP, PublishOffer())
+	t.Want(t.Delete(first), "2xx to DELETE of it", Success)
+	second := t.Open(t.Room.WHIP, PublishOffer())
+	t.Want(t.Delete(second), "2xx to DELETE of it", Success)
 	if first.URL == second.URL {
 		t.Errorf("expected a Location of its own for each session, got %s twice", first.URL)
-	}
-	for _, s := range []*Session{first, second} {
-		t.Want(t.Delete(s), "2xx", Success)
 	}
 }
 
@@ -121,7 +121,7 @@ func checkLineEnds(t *T) {
 		"an offer without the last line end":    strings.TrimSuffix(PublishOffer(), "\r\n"),
 		"an offer with LF and without the last": strings.TrimSuffix(lf, "\n"),
 	} {
-		r := t.PostOffer(t.Room.WHIP, offer)
+		r := t.ask(t.Room.WHIP, offer)
 		if t.Strict() {
 			t.Want(r, "201 to "+name, Is(http.StatusCreated))
 		} else {
@@ -151,9 +151,7 @@ func checkOversize(t *T) {
 			t.Errorf("expected 413 to 2 MB %s, got no response: %v", name, err)
 			continue
 		}
-		if at := r.Location(); r.Status == http.StatusCreated && at != "" {
-			t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: at}) }) // of no further use
-		}
+		t.discard(r)
 		t.WantChoice(r, http.StatusRequestEntityTooLarge, "413 or 400 to 2 MB "+name, Is(http.StatusRequestEntityTooLarge, http.StatusBadRequest))
 	}
 }
@@ -219,7 +217,7 @@ func checkNoEndpoint(t *T) {
 func checkPrompt(t *T) {
 	best := time.Hour
 	for range 3 {
-		best = min(best, t.Open(t.Room.WHIP, PublishOffer()).Created.Took)
+		best = min(best, t.wantTaken("a valid offer", PublishOffer()).Took)
 	}
 	if best > time.Second {
 		t.Errorf("expected an answer within a second, got it after %v", best.Round(time.Millisecond))

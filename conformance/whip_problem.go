@@ -2,13 +2,11 @@ package conformance
 
 import (
 	"encoding/json"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // mistake is a request that is wrong in one way.
@@ -83,8 +81,7 @@ type problem struct {
 
 // problemOf reads the problem of an error; ok is false when it has none.
 func problemOf(r *Response) (p problem, ok bool) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/problem+json" {
+	if mediaType(r.Header.Get("Content-Type")) != typeProblem {
 		return p, false
 	}
 	return p, json.Unmarshal([]byte(r.Body), &p) == nil
@@ -96,9 +93,7 @@ func (t *T) refusals() map[string]*Response {
 	list := map[string]*Response{}
 	for _, m := range mistakes() {
 		r := t.Do(m.request(t, s))
-		if made := r.Location(); r.Status == http.StatusCreated && made != "" {
-			t.Cleanup(func() { _, _ = t.Try(Request{Method: http.MethodDelete, URL: made}) }) // of no further use
-		}
+		t.discard(r)
 		if r.Status >= 400 {
 			list[m.name] = r
 		}
@@ -110,7 +105,7 @@ func (t *T) refusals() map[string]*Response {
 func (t *T) problems() map[string]*Response {
 	list := t.refusals()
 	for name, r := range list {
-		if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/problem+json" {
+		if mediaType(r.Header.Get("Content-Type")) != typeProblem {
 			delete(list, name)
 		}
 	}
@@ -129,6 +124,9 @@ func whipProblemChecks() []Check {
 			if len(list) == 0 {
 				t.Skipf("the server refused nothing")
 			}
+			if !t.Strict() {
+				list = t.problems() // a server without any is within its rights
+			}
 			for name, r := range list {
 				if _, ok := problemOf(r); !ok {
 					t.Errorf("expected application/problem+json on the %d to %s, got %q", r.Status, name, r.Header.Get("Content-Type"))
@@ -140,12 +138,12 @@ func whipProblemChecks() []Check {
 		row(4, "Sluice", Choice, "problems tell nothing of the server's inside", checkNoInternals),
 		row(5, "RFC 9110 9.3.2", Must, "an error to HEAD has no content", func(t *T) {
 			s := t.Open(t.Room.WHIP, PublishOffer())
-			head, body := t.raw(s.URL, 10*time.Second, func(*url.URL) string {
+			head, body := t.raw(s.URL, func(*url.URL) string {
 				u, _ := url.Parse(guess(s.URL)) // of the same form as a URL that could be read
 				return t.rawHead(http.MethodHead, u, "Connection: close")
 			})
-			if line, _, _ := strings.Cut(head, "\r\n"); !strings.Contains(line, " 4") {
-				t.Errorf("expected 4xx to HEAD of an unknown session, got %s", line)
+			if line, _, _ := strings.Cut(head, "\r\n"); !strings.Contains(line, " 4") && !strings.Contains(line, " 5") {
+				t.Skipf("HEAD of an unknown session is no error: %s", line)
 			}
 			if body != "" {
 				t.Errorf("expected no content to HEAD, got %d bytes", len(body))
@@ -192,7 +190,7 @@ func checkProblemTypes(t *T) {
 			continue
 		}
 		if other, twice := seen[*p.Type]; twice {
-			t.Errorf("expected types of their own for %s and %s, got %q for both", other, m.name, *p.Type)
+			t.differsf("expected types of their own for %s and %s, got %q for both", other, m.name, *p.Type)
 		}
 		seen[*p.Type] = m.name
 		if got := path.Base(*p.Type); t.Strict() && got != m.problem {

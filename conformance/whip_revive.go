@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func whipRevivalChecks() []Check {
 			Run: func(t *T) {
 				a, _ := t.publish()
 				r := t.trickle(a, candidateLine(a))
-				if unsupported(r) {
+				if unknownKind(r.Status) {
 					t.Skipf("the server takes no trickle: %v", r)
 				}
 				t.Want(r, "204", Is(204))
@@ -65,11 +66,7 @@ func whipRevivalChecks() []Check {
 
 // candidateLine is the agent's own host candidate.
 func candidateLine(a *Agent) string {
-	host := a.addr().Addr().Unmap()
-	if host.IsUnspecified() {
-		host = a.to.Addr() // names no address of ours; the check's own one counts
-	}
-	return fmt.Sprintf("a=candidate:7 1 udp 2130706431 %s %d typ host\r\n", host, a.addr().Port())
+	return fmt.Sprintf("a=candidate:7 1 udp 2130706431 %s %d typ host\r\n", a.host(), a.addr().Port())
 }
 
 // trickle sends candidates with the agent's present credentials.
@@ -81,11 +78,11 @@ func (t *T) trickle(a *Agent, candidates string) *Response {
 func (t *T) wantSkipped(a *Agent) {
 	r := t.trickle(a, "a=candidate:1 1 sctp 2130706431 192.0.2.7 40000 typ host\r\n"+
 		"a=candidate:2 1 udp 2130706430 3f1c8e5e-0000-4000-8000-000000000000.local 40000 typ host\r\n"+candidateLine(a))
-	if r.Status == 405 || r.Status == 422 || r.Status == 501 {
+	if unknownKind(r.Status) {
 		t.Skipf("the server takes no trickle: %v", r)
 	}
 	t.Want(r, "204", Is(204))
-	if !a.lite() {
+	if at := a.to.Addr(); !a.lite() && (at.IsLoopback() || at.IsPrivate()) { // else there may be an address translator
 		// A full agent shows by its checks that it has the good one.
 		if !t.Until(5*time.Second, func() bool { return len(a.serverChecks()) > 0 }) {
 			t.Errorf("expected a check to the good candidate, got none")
@@ -99,7 +96,7 @@ func (t *T) wantSkipped(a *Agent) {
 func (t *T) revive(a *Agent) {
 	next := credentials{randomText(4), randomText(12)}
 	r := t.Patch(a.Session, Fragment(next.ufrag, next.pwd, sdpLine(a.Offer, "a=mid:"), ""), "*")
-	if r.Status == 405 || r.Status == 422 || r.Status == 501 {
+	if unknownKind(r.Status) {
 		t.Skipf("the server does not restart ICE: %v", r)
 	}
 	if r.Status != 200 {
@@ -120,24 +117,17 @@ func (t *T) wantFormerDropped(a *Agent) {
 	t.revive(a)
 	a.rebind()
 	a.nominate()
-	m := a.check(check{local: former.server.ufrag, remote: former.own.ufrag, pwd: former.server.pwd, patience: 500 * time.Millisecond})
-	if successful(m) {
-		t.Errorf("expected no success to a check with the former credentials, got %s", responseText(m))
+	old := check{local: former.server.ufrag, remote: former.own.ufrag, pwd: former.server.pwd, patience: 500 * time.Millisecond}
+	if !t.Until(5*time.Second, func() bool { return !successful(a.check(old)) }) { // RFC 8445 section 8.3.1 leaves three
+		t.Errorf("expected no success to checks with the former credentials, got it for five seconds")
 	}
-	t.Sleep(200 * time.Millisecond) // what was under way
-	from := time.Now()
-	t.Sleep(1500 * time.Millisecond)
-	for _, c := range a.serverChecks() {
-		if c.to == address && c.at.After(from) {
-			t.Errorf("expected no check to the former address after the restart, got one")
-			return
-		}
-	}
-	for _, p := range a.packets(-1) {
-		if p.to == address && p.at.After(from) {
-			t.Errorf("expected no media at the former address after the restart, got a packet")
-			return
-		}
+	if !t.Until(5*time.Second, func() bool {
+		from := time.Now()
+		t.Sleep(time.Second)
+		return !slices.ContainsFunc(a.serverChecks(), func(c heardCheck) bool { return c.to == address && c.at.After(from) }) &&
+			!slices.ContainsFunc(a.packets(-1), func(p heardRTP) bool { return p.to == address && p.at.After(from) })
+	}) {
+		t.Errorf("expected neither checks nor media at the former address after the restart, got them for five seconds")
 	}
 }
 
@@ -193,18 +183,7 @@ func (t *T) wantRestartLost(a *Agent) {
 	t.revive(a)
 	a.deaf.Store(true)
 	a.muted.Store(true)
-	if t.knowsSessions(a) {
-		for end := time.Now().Add(45 * time.Second); time.Now().Before(end); t.Sleep(time.Second) {
-			if t.status(a) >= 400 {
-				return
-			}
-		}
+	if !t.endsUnseen(a, time.Now()) {
 		t.Errorf("expected the session to end within 40 s of a restart that nobody completes, got one that lives on after 45 s")
-		return
-	}
-	t.Sleep(45 * time.Second)
-	a.muted.Store(false)
-	if !a.unanswered() {
-		t.Errorf("expected the session to end within 40 s of a restart that nobody completes, got success to a check after 45 s")
 	}
 }

@@ -126,7 +126,9 @@ func checkTagChanges(t *T) {
 
 func checkOpaque(t *T) {
 	offer := PublishOffer()
-	first, second := t.Open(t.Room.WHIP, offer), t.Open(t.Room.WHIP, offer)
+	first := t.Open(t.Room.WHIP, offer)
+	t.Delete(first)
+	second := t.Open(t.Room.WHIP, offer)
 	if first.ETag == "" {
 		t.Skipf("201 has no ETag")
 	}

@@ -54,7 +54,7 @@ func whipTrickleChecks() []Check {
 		row(8, "RFC 8838", Must, "the end of candidates is taken at session and section level, more than once", func(t *T) {
 			s := t.takesTrickle()
 			atSession := strings.Replace(t.fragmentOf(s, "0", ""), "m=", "a=end-of-candidates\r\nm=", 1)
-			inSection := t.fragmentOf(s, "0", hostCandidate+"a=end-of-candidates\r\n")
+			inSection := t.fragmentOf(s, "0", "a=end-of-candidates\r\n") // after the first, candidates would be a fault of ours
 			for _, body := range []string{atSession, inSection, atSession, inSection} {
 				t.wantTrickled(s, "end-of-candidates", body)
 			}
@@ -88,7 +88,7 @@ const hostCandidate = "a=candidate:1 1 udp 2130706431 127.0.0.1 40000 typ host\r
 func (t *T) takesTrickle() *Session {
 	s := t.Open(t.Room.WHIP, PublishOffer())
 	r := t.Patch(s, TrickleOf(s.Offer), or(s.ETag, "*"))
-	if Is(http.StatusUnprocessableEntity, http.StatusMethodNotAllowed, http.StatusNotImplemented)(r.Status) {
+	if unknownKind(r.Status) {
 		t.Skipf("the server takes no trickle: %v", r)
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Viewer struct {
 	PC      *webrtc.PeerConnection
 	Session *whep.ClientSession
 
+	http    *http.Client
 	reading sync.WaitGroup
 	up      chan struct{} // closed once connected
 
@@ -44,7 +46,7 @@ func Play(ctx context.Context, endpoint string, target *Target) (*Viewer, error)
 		return nil, fmt.Errorf("conformance: make peer connection: %w", err)
 	}
 	v := &Viewer{
-		PC: pc, up: make(chan struct{}), packets: map[string][]ViewerPacket{},
+		PC: pc, http: target.newClient(), up: make(chan struct{}), packets: map[string][]ViewerPacket{},
 		reports: map[string][]rtcp.SenderReport{}, ssrcs: map[string]webrtc.SSRC{},
 	}
 	var once sync.Once
@@ -63,7 +65,7 @@ func Play(ctx context.Context, endpoint string, target *Target) (*Viewer, error)
 		err = errors.Join(err, e)
 	}
 	if err == nil {
-		client := whep.Client{URL: endpoint, Token: target.Token, HTTP: target.newClient()}
+		client := whep.Client{URL: endpoint, Token: target.Token, HTTP: v.http}
 		v.Session, err = client.Play(ctx, pc)
 	}
 	if err == nil {
@@ -137,10 +139,11 @@ func (v *Viewer) RequestKeyframe() error {
 // Close says DELETE and ends the connection.
 func (v *Viewer) Close() {
 	if v.Session != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // the caller's may be over
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the caller's may be over
 		_ = v.Session.Close(ctx)                                                // it may be gone already
 		cancel()
 	}
+	v.http.CloseIdleConnections()
 	_ = v.PC.Close() // nothing to be done about it
 	v.reading.Wait()
 }
