@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -50,7 +49,7 @@ func whipPatchChecks() []Check {
 		row(7, "RFC 9110 13.1.1", Must, "If-Match: * matches, with a trickle too", func(t *T) {
 			for _, kind := range t.kinds() {
 				s := t.tagged()
-				t.Want(t.Patch(s, kind.of(s.Offer), "*"), fmt.Sprintf("%d to a %s with If-Match: *", kind.taken, kind.name), Is(kind.taken))
+				t.Want(t.Patch(s, kind.of(s.Offer), "*"), kind.expected+" with If-Match: *", kind.taken)
 				t.Delete(s)
 			}
 		}),
@@ -101,18 +100,21 @@ func (t *T) tagged() *Session {
 	return s
 }
 
-// kind is a kind of fragment and the status of one that is taken.
+// kind is a kind of fragment and what tells that it was taken.
 type kind struct {
-	name  string
-	of    func(offer string) string
-	taken int
+	of       func(offer string) string
+	expected string
+	taken    Codes
 }
 
 // kinds are those that the server takes; the check is skipped when there are none.
 func (t *T) kinds() []kind {
 	var list []kind
 	var refused *Response
-	for _, kind := range []kind{{"trickle", TrickleOf, http.StatusNoContent}, {"restart", RestartOf, http.StatusOK}} {
+	for _, kind := range []kind{
+		{TrickleOf, "204 to a trickle", Is(http.StatusNoContent)},
+		{RestartOf, "2xx to a restart", Success}, // which one is WHIP-RST-01
+	} {
 		if r, ok := t.supports(kind.of); ok {
 			list = append(list, kind)
 		} else {
