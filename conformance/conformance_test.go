@@ -105,6 +105,7 @@ func TestTargetCheck(t *testing.T) {
 		"nothing":    {},
 		"no URL":     {WHIP: "demo"},
 		"unknown id": {WHIP: "http://127.0.0.1/whip/x", Only: []string{"WHIP-NOPE-01"}},
+		"two rooms":  {WHIP: "http://127.0.0.1/whip/{room}", WHEP: "http://127.0.0.1/whep/x"},
 		"unreachable": {
 			WHIP: "http://127.0.0.1:1/whip/x",
 		},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -78,11 +79,41 @@ func (r *Response) String() string {
 	return text
 }
 
-// Try sends a request. Redirects are not followed.
+// Try sends a request. Redirects are not followed. Where the server limits what
+// one address may get wrong, which is not what the check is about, it is sent again
+// after the time that the server asks for.
 func (t *T) Try(r Request) (*Response, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
-	defer cancel()
-	return send(ctx, t.client, r, t.Token())
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
+		resp, err := send(ctx, t.client, r, t.Token())
+		cancel()
+		if err != nil || try == maxTries || !t.limited(resp) {
+			return resp, err
+		}
+		t.Sleep(resp.retryAfter())
+	}
+}
+
+const (
+	maxTries = 3
+	maxWait  = 5 * time.Second // for a limit to pass
+)
+
+// limited tells whether a response says nothing but that its address has sent too much.
+func (t *T) limited(r *Response) bool {
+	return r.Status == http.StatusTooManyRequests && t.check.Stage != Last &&
+		r.Request.Method != http.MethodPatch && // a session's own limit, and the matter of a check
+		r.Request.Reader == nil && r.retryAfter() > 0
+}
+
+// retryAfter is how long the response asks to wait; 0 when it does not, or for
+// longer than a check can wait.
+func (r *Response) retryAfter() time.Duration {
+	seconds, err := strconv.Atoi(r.Header.Get("Retry-After"))
+	if d := time.Duration(seconds) * time.Second; err == nil && d <= maxWait {
+		return d
+	}
+	return 0
 }
 
 func send(ctx context.Context, client *http.Client, r Request, token string) (*Response, error) {

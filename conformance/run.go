@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -38,7 +37,7 @@ func Run(ctx context.Context, target Target) (*Report, error) {
 	s := &suite{target: &target, slots: make(chan struct{}, target.Parallel), results: map[string]Result{}}
 	client := target.newClient()
 	defer client.CloseIdleConnections()
-	if err := s.reach(ctx, client); err != nil {
+	if err := target.reach(ctx, client); err != nil {
 		return nil, err
 	}
 	s.siblings = target.hasSiblings(ctx, client)
@@ -55,22 +54,6 @@ func Run(ctx context.Context, target Target) (*Report, error) {
 		return nil, fmt.Errorf("conformance: interrupted: %w", err)
 	}
 	return s.report(checks, time.Since(began)), nil
-}
-
-// reach tells whether anybody answers at all.
-func (s *suite) reach(ctx context.Context, client *http.Client) error {
-	for _, endpoint := range []string{s.target.own().WHIP, s.target.own().WHEP} {
-		if endpoint == "" {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		_, err := send(ctx, client, Request{Method: http.MethodOptions, URL: endpoint}, s.target.Token)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("conformance: %s does not answer: %w", endpoint, err)
-		}
-	}
-	return nil
 }
 
 // schedule runs the checks: all at once where each has a room of its own, else

@@ -42,6 +42,9 @@ func (t *Target) Check() error {
 			return fmt.Errorf("conformance: %s: %q is not an http or https URL", name, text)
 		}
 	}
+	if t.WHIP != "" && t.WHEP != "" && strings.Contains(t.WHIP, "{room}") != strings.Contains(t.WHEP, "{room}") {
+		return errors.New("conformance: {room} stands in one of --whip and --whep only: they would be of different rooms")
+	}
 	for _, o := range t.Only {
 		if !knownID(o) {
 			return fmt.Errorf("conformance: no check has the id %q or begins with it", o)
