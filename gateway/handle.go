@@ -54,7 +54,7 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 			log, message = g.log.Error, "request failed"
 		}
 		log(message, "request", id, "method", r.Method, "route", pattern, "room", p.ByName("room"),
-			"status", rec.status, "problem", name, "duration", time.Since(began), "err", err)
+			"status", rec.status, "problem", name, "duration_ms", time.Since(began).Milliseconds(), "err", err)
 	}
 }
 

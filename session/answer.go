@@ -94,7 +94,24 @@ func (o *Offer) checkOnAir(accepted []int, live []webrtc.RTPCodecCapability) err
 	if !missed || served {
 		return nil
 	}
+	if l, named := o.otherParameters(live); named {
+		return refuse(ProblemNoCommonCodec, "on air is %s with %q; the offer has it too, but with no parameters that go with these (for H264: packetization-mode and profile-level-id)",
+			codecNames([]webrtc.RTPCodecCapability{l}), l.SDPFmtpLine)
+	}
 	return refuse(ProblemNoCommonCodec, "on air is %s, which the offer lacks in part or in all; add it to the offer", codecNames(live))
+}
+
+// otherParameters finds a codec on air that the offer has by name only.
+func (o *Offer) otherParameters(live []webrtc.RTPCodecCapability) (l webrtc.RTPCodecCapability, named bool) {
+	for _, l := range live {
+		for i := range o.Sections {
+			of := slices.DeleteFunc(slices.Clone(o.Sections[i].Codecs), func(c Codec) bool { return !strings.EqualFold(c.MimeType, l.MimeType) })
+			if len(of) > 0 && !slices.ContainsFunc(of, func(c Codec) bool { return match(c, l) > 0 }) {
+				return l, true
+			}
+		}
+	}
+	return l, false
 }
 
 // prefer sorts the codecs of a section so that those on air come first, the

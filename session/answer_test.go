@@ -231,6 +231,9 @@ func TestAnswerNoCommonCodec(t *testing.T) {
 			if err != nil && !strings.Contains(err.Error(), "H264") {
 				t.Errorf("the detail does not name the room's codec: %v", err)
 			}
+			if hint := "packetization-mode and profile-level-id"; err != nil && strings.Contains(err.Error(), hint) != (c.offer != vp8Only && strings.Contains(c.offer, "H264")) {
+				t.Errorf("the detail speaks of parameters where the name differs, or does not where it is the same: %v", err)
+			}
 		})
 	}
 }
