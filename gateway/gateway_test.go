@@ -84,12 +84,10 @@ func TestStopDoesNotWaitForTheIdle(t *testing.T) {
 
 func TestAdmin(t *testing.T) {
 	n := gatewaytest.Start(t)
-	// The node answers before it is ready.
-	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); {
-		if status, _ := get(t, n.Client, n.AdminURL()+"/readyz"); status == http.StatusOK {
-			break
-		}
-	}
+	eventually(t, "the node is ready", func() bool { // it answers before
+		status, _ := get(t, n.Client, n.AdminURL()+"/readyz")
+		return status == http.StatusOK
+	})
 	for _, path := range []string{"/healthz", "/readyz", "/startupz", "/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
 		if status, _ := get(t, n.Client, n.AdminURL()+path); status != http.StatusOK {
 			t.Errorf("%s: got %d, want 200", path, status)
