@@ -49,9 +49,23 @@ func TestHealthyTrafficHasNoCause(t *testing.T) {
 		})
 		sessions["viewer of "+room] = r.viewer(t, room, peerOptions{codecs: []string{"H264", "VP8", "opus"}}).connected(t)
 	}
+	// A simulcast, of which viewers see one layer, and which sends without its
+	// largest one for the second half of the time, as browsers do.
+	simulcast := gatewaytest.PublishLayers(t, r.LocalURL(), "layers", layers()...)
+	waitLive(t, r.LocalURL(), "layers")
+	gatewaytest.ViewPackets(t, r.LocalURL(), "layers", codecNamed(t, "VP8"))
+	half := time.Now().Add(length / 2)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(length); time.Now().Before(end); <-tick.C {
+		if time.Now().After(half) {
+			simulcast.Pause("b")
+		}
+		for _, s := range r.Sessions().List() {
+			if i := s.Info(); i.Labels.Room == "layers" && (i.Cause != "" || i.State == "silent") {
+				t.Fatalf("%s of a simulcast: got the state %q and the cause %q, want none", i.Role, i.State, i.Cause)
+			}
+		}
 		for name, p := range sessions {
 			h, ok := r.status(t, p)
 			if !ok || h.Cause != nil || h.Advice != nil || h.State == "silent" || h.State == "ended" {
