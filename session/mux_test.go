@@ -58,6 +58,13 @@ func request(t testing.TB, username string, extra ...stun.Setter) []byte {
 	return m.Raw
 }
 
+// openRoute is a route of one ICE session.
+func (m *mux) openRoute(g *generation) *route {
+	r := m.newRoute()
+	r.add(g)
+	return r
+}
+
 // Publishers' datagrams reach the ice package once it has answered a check of
 // their sender; nobody else's do.
 func TestRoute(t *testing.T) {

@@ -33,7 +33,7 @@ type ingestConfig struct {
 	// ice.NewUDPMuxDefault. Only datagrams of ufrags registered with mux, and of
 	// addresses that the ice package has answered with success, arrive there.
 	side        sideConn
-	mux         *mux             // openRoute registers ufrags
+	mux         *mux             // routes register their ufrags
 	certificate tls.Certificate  // shared with viewers
 	fingerprint string           // of certificate, sha-256, colon form
 	candidates  []netip.AddrPort // for AnswerConfig
@@ -81,6 +81,7 @@ func (i *ingest) open(s *Session, o *Offer, setup PublisherSetup) (tr transport,
 		fingerprints: o.Fingerprints,
 		remote:       credentials{o.UFrag, o.Pwd},
 		ssrc:         randomSSRC(),
+		route:        i.mux.newRoute(), // pion may tell of states before there is an answer
 		done:         make(chan struct{}),
 		nominated:    make(chan struct{}, 1),
 	}
@@ -209,7 +210,7 @@ func (p *publisher) begin(o *Offer, plan *IngestPlan) ([]byte, error) {
 		return nil, err
 	}
 	p.own = own
-	p.route = p.mux.openRoute(newGeneration(own, p.remote))
+	p.route.add(newGeneration(own, p.remote))
 	return answer, nil
 }
 

@@ -36,15 +36,11 @@ type route struct {
 	closed      bool
 }
 
-// openRoute lets checks of an ICE session, and what follows from their sender,
-// pass to the publishers' side.
-func (m *mux) openRoute(g *generation) *route {
-	r := &route{mux: m}
-	r.add(g)
-	return r
-}
+// newRoute makes the route of a publisher. Nothing passes before add.
+func (m *mux) newRoute() *route { return &route{mux: m} }
 
-// add adds the credentials of an ICE restart.
+// add lets checks of an ICE session, and what follows from their sender, pass to
+// the publishers' side.
 func (r *route) add(g *generation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
