@@ -22,6 +22,7 @@ func TestReach(t *testing.T) {
 		{"no player's endpoint", http.StatusMethodNotAllowed, Target{WHEP: "/x"}, "no such endpoint: it says 405"},
 		{"a token is needed", http.StatusUnauthorized, Target{WHIP: "/x"}, "wants a token"},
 		{"another token is needed", http.StatusForbidden, Target{WHIP: "/x", Token: "t"}, "refuses the token with 403"},
+		{"the checks of tokens", http.StatusUnauthorized, Target{WHIP: "/x", Token: "t", Only: []string{"WHIP-AUTH"}}, ""},
 		{"nobody on air", http.StatusNotFound, Target{WHEP: "/x"}, ""},
 		{"nobody on air, by the draft", http.StatusConflict, Target{WHEP: "/x"}, ""},
 		{"a server that is broken", http.StatusInternalServerError, Target{WHIP: "/x"}, ""},

@@ -89,7 +89,7 @@ func patchFaults() map[string]behaviour {
 				x.fail(http.StatusBadRequest, "fragment-malformed")
 			}
 		}}.excused("their fragments have the credentials there", "WHIP-CORS-08", "WHIP-ETAG-03", "WHIP-EXT-02", "WHIP-HTTP-02", "WHIP-PATCH", "WHIP-TRK"),
-		"duplicate-candidate-400": duplicates().excused("they send one fragment twice", "WHIP-ETAG-03", "WHIP-PATCH-07", "WHIP-PATCH-09", "WHIP-TRK"),
+		"duplicate-candidate-400": duplicates().excused("they send one fragment twice", "WHIP-ETAG-03", "WHIP-PATCH-07", "WHIP-PATCH-09", "WHIP-TRK", "WHIP-CORS-08"),
 		"bad-candidate-400": {after: func(x *exchange) {
 			if x.patching() && x.trickled() && useless(string(x.body)) {
 				x.fail(http.StatusBadRequest, "fragment-malformed")
