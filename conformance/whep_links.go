@@ -202,15 +202,7 @@ func whepSecurityChecks() []Check {
 		{
 			ID: "WHEP-SEC-02", Section: "WHEP 5", Level: Should, Stage: Live,
 			What: "the URLs of sessions cannot be guessed",
-			Run: func(t *T) {
-				var urls []string
-				for range 12 {
-					urls = append(urls, t.watch(PlayOffer()).URL)
-				}
-				if bits := secretBits(urls); bits < 122 {
-					t.Errorf("expected at least 122 bits that differ between sessions, got about %d", bits)
-				}
-			},
+			Run:  func(t *T) { t.wantUnguessable(func() *Session { return t.watch(PlayOffer()) }) },
 		},
 		{
 			ID: "WHEP-SEC-03", Section: "WHEP 5", Level: Must, Stage: Idle,
@@ -270,37 +262,4 @@ func (t *T) wantHTTPS(endpoint string) {
 		t.Skipf("%s is a laboratory", u.Hostname())
 	}
 	t.Errorf("expected https, got %s", u.Scheme)
-}
-
-// secretBits is about how many bits differ between some texts: what they have in
-// common at both ends is left out, and each character of the shortest rest
-// counts by the size of the alphabet that all rests are of.
-func secretBits(texts []string) int {
-	rests := slices.Clone(texts)
-	common := func(at func(string) byte) bool {
-		return !slices.ContainsFunc(rests, func(s string) bool { return s == "" || at(s) != at(rests[0]) })
-	}
-	for common(func(s string) byte { return s[0] }) {
-		for i := range rests {
-			rests[i] = rests[i][1:]
-		}
-	}
-	for common(func(s string) byte { return s[len(s)-1] }) {
-		for i := range rests {
-			rests[i] = rests[i][:len(rests[i])-1]
-		}
-	}
-	shortest := len(slices.MinFunc(rests, func(a, b string) int { return len(a) - len(b) }))
-	all := strings.Join(rests, "")
-	perCharacter := 332 // hundredths of a bit: digits
-	switch {
-	case strings.ContainsAny(all, "ghijklmnopqrstuvwxyz") && strings.ContainsAny(all, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
-		perCharacter = 595
-	case strings.ContainsAny(strings.ToLower(all), "ghijklmnopqrstuvwxyz"):
-		perCharacter = 500 // base32, or letters and digits
-	case strings.ContainsAny(strings.ToLower(all), "abcdef"):
-		perCharacter = 400
-	}
-	dashes := strings.Count(rests[0], "-")
-	return (shortest - dashes) * perCharacter / 100
 }

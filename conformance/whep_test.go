@@ -56,13 +56,14 @@ func TestVideoCodecs(t *testing.T) {
 	}
 }
 
-func TestSecretBits(t *testing.T) {
+// TestEntropyOfURLs estimates what is random in URLs of several forms.
+func TestEntropyOfURLs(t *testing.T) {
 	var uuids, nine, counted []string
-	for n := range 12 {
+	for n := range sessionsCompared {
 		hex := randomText(16)
 		uuids = append(uuids, "https://server.example/s/"+hex[:8]+"-"+hex[8:12]+"-"+hex[12:16]+"-"+hex[16:20]+"-"+hex[20:]+"/x")
 		nine = append(nine, "https://server.example/s?token="+strings.ToUpper(randomText(5))[:9])
-		counted = append(counted, "https://server.example/s/"+strings.Repeat("0", 40)+string(rune('a'+n)))
+		counted = append(counted, "https://server.example/s/"+strings.Repeat("0", 40)+string(rune('a'+n%26)))
 	}
 	for name, c := range map[string]struct {
 		urls     []string
@@ -73,7 +74,7 @@ func TestSecretBits(t *testing.T) {
 		"a counter":       {counted, 0, 6},
 		"all the same":    {[]string{"https://a/s/1", "https://a/s/1"}, 0, 0},
 	} {
-		if got := secretBits(c.urls); got < c.from || got > c.to {
+		if got := entropy(c.urls); got < c.from || got > c.to {
 			t.Errorf("%s: got %d bits, want %d to %d", name, got, c.from, c.to)
 		}
 	}

@@ -36,9 +36,14 @@ func whipSessionChecks() []Check {
 func restartOf(offer string) string { return RestartOf(offer) }
 
 func checkUnguessable(t *T) {
+	t.wantUnguessable(func() *Session { return t.Open(t.Room.WHIP, PublishOffer()) })
+}
+
+// wantUnguessable wants URLs with enough in them that nobody can foretell.
+func (t *T) wantUnguessable(open func() *Session) {
 	var urls []string
 	for range sessionsCompared {
-		s := t.Open(t.Room.WHIP, PublishOffer())
+		s := open()
 		urls = append(urls, s.URL)
 		t.Delete(s)
 	}

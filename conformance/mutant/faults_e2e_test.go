@@ -159,12 +159,12 @@ func TestE2EFaults(t *testing.T) {
 func tryFault(t *testing.T, node *gatewaytest.Node, f mutant.Fault, without map[string]conformance.Result) {
 	t.Helper()
 	if !checked(f.Check) {
-		t.Skipf("%s has no check", f.Check)
+		t.Fatalf("%s has no check", f.Check)
 	}
 	results := judge(t, node, f.Name, chosen(f))
 	named := results[f.Check]
 	if named.Result == conformance.Skip && without[f.Check].Result == conformance.Skip {
-		t.Skipf("%s is not judged on this node: %s", f.Check, named.Detail)
+		t.Fatalf("%s is not judged on this node, so nothing shows that it finds its fault: %s", f.Check, named.Detail)
 	}
 	if named.Result != conformance.Fail {
 		t.Errorf("%s: %s: got %s %q, want fail: %s", f.Name, f.Check, named.Result, named.Detail, f.What)
