@@ -7,8 +7,9 @@
 // behind one UDP socket (mux.go).
 //
 // A Table runs two goroutines, the read loop of the socket and a sweeper that
-// looks at the clock for all sessions, and one for each handshake under way,
-// late DTLS alert and session that ends. Viewers that are connected have none.
+// looks at the clock for all sessions (wheel.go: at some of them every 20 ms, at
+// each once a second), and one for each handshake under way, late DTLS alert and
+// session that ends. Viewers that are connected have none.
 // Table.Close waits for all of them.
 //
 // Locks are taken in this order: patching.mu, Session.restarts, Session.calls

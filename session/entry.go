@@ -23,6 +23,7 @@ type Session struct {
 	closed    func(Cause)
 	diagnose  func(time.Time) Cause // of the media; nil: nobody knows
 	done      chan struct{}
+	place     place // in the Table's wheel; guarded by the Table's lock
 
 	// calls is held while a callback of the setup runs; it guards over, which says
 	// that there will be no more.

@@ -73,3 +73,23 @@ func Propose(live []webrtc.RTPCodecCapability) *Offer { return propose(live) }
 
 // ReadAnswer reads an answer to it.
 func (o *Offer) ReadAnswer(body []byte) (*Offer, error) { return o.readAnswer(body) }
+
+// Sweep turns the wheel once.
+func (t *Table) Sweep(now time.Time) {
+	for range t.wheel.slots {
+		t.sweepSlot(now)
+	}
+}
+
+// Slots is how many slots the wheel has.
+func (t *Table) Slots() int { return len(t.wheel.slots) }
+
+// PretendConnected makes a viewer one whose handshake is over, as far as the
+// sweeper sees it.
+func (s *Session) PretendConnected() {
+	v := s.transport.(*viewer)
+	v.mu.Lock()
+	v.phase = phaseLinger
+	v.mu.Unlock()
+	s.live("")
+}

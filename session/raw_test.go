@@ -67,7 +67,7 @@ func fingerprint(c tls.Certificate) string {
 const rawUFrag = "rawviewer"
 
 // rawOfferText is the offer of all raw viewers.
-func rawOfferText(t *testing.T) []byte {
+func rawOfferText(t testing.TB) []byte {
 	t.Helper()
 	cert, err := rawCertificate()
 	if err != nil {

@@ -30,6 +30,8 @@ const (
 	// have maxStrays of them.
 	strayMax  = 10 * time.Second
 	maxStrays = 4
+	// forgetBatch is how many ended sessions are forgotten in one go.
+	forgetBatch = 64
 )
 
 // Table holds the sessions of this node and the media socket they share. It
@@ -58,9 +60,13 @@ type Table struct {
 	mu       sync.Mutex // guards what follows; no other lock is taken under it but Session.mu
 	closing  bool
 	sessions map[string]*Session
+	wheel    wheel               // of the sessions; its step and the number of its slots never change
 	leaving  map[string]*Session // ended, not finished yet
 	ended    map[string]departed
+	order    []string // the keys of ended, the first to be forgotten first
 	causes   map[Role]map[Cause]uint64
+	// publishers are those of the sessions: few, where there are many viewers.
+	publishers map[*Session]struct{}
 }
 
 // NewTable opens the media socket.
@@ -90,9 +96,12 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		sessions:       make(map[string]*Session),
 		leaving:        make(map[string]*Session),
 		ended:          make(map[string]departed),
+		publishers:     make(map[*Session]struct{}),
 		news:           newNews(),
 		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 	}
+	every := min(cfg.ConnectTimeout, cfg.ConsentTimeout, t.handshakeLimit) / 8
+	t.wheel = newWheel(max(slotTime, min(every, time.Second)))
 	if t.candidates, err = candidates(t.MediaAddr(), cfg.Advertise); err != nil {
 		return nil, errors.Join(err, m.abandon())
 	}
@@ -166,6 +175,10 @@ func (t *Table) add(s *Session, tr transport, answer []byte) error {
 		err = ErrNotFound // the transport gave up at once
 	default:
 		t.sessions[s.id] = s
+		t.wheel.enter(s)
+		if s.role == RolePublisher {
+			t.publishers[s] = struct{}{}
+		}
 	}
 	t.mu.Unlock()
 	if err != nil {
@@ -183,7 +196,10 @@ func (t *Table) remove(s *Session, c Cause, then func()) bool {
 		return false
 	}
 	delete(t.sessions, s.id)
+	delete(t.publishers, s)
+	t.wheel.leave(s)
 	t.ended[s.id] = s.departed(c)
+	t.order = append(t.order, s.id)
 	t.causes[s.role][c]++
 	t.leaving[s.id] = s
 	t.wg.Go(then)
@@ -241,50 +257,17 @@ func (t *Table) endStray(from netip.Addr) {
 		return
 	}
 	var strays []*Session
-	for _, s := range t.List() {
-		if s.role == RolePublisher && s.from == from && !s.isLive() && time.Since(s.since) > t.strayAge {
+	t.mu.Lock()
+	for s := range t.publishers {
+		if s.from == from && !s.isLive() && time.Since(s.since) > t.strayAge {
 			strays = append(strays, s)
 		}
 	}
+	t.mu.Unlock()
 	if len(strays) < maxStrays {
 		return
 	}
 	slices.MinFunc(strays, func(a, b *Session) int { return a.since.Compare(b.since) }).end(CauseNoICE)
-}
-
-// sweep lets every session look at the clock. One goroutine and no timer does
-// for all of them.
-func (t *Table) sweep() {
-	every := min(t.cfg.ConnectTimeout, t.cfg.ConsentTimeout, t.handshakeLimit) / 8
-	tick := time.NewTicker(max(20*time.Millisecond, min(every, time.Second)))
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.quit:
-			return
-		case now := <-tick.C:
-			for _, s := range t.List() {
-				s.transport.sweep(now)
-				s.look(now)
-			}
-			t.forget(now)
-		}
-	}
-}
-
-// forget drops ended sessions from memory.
-func (t *Table) forget(now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before := len(t.ended)
-	for id, e := range t.ended {
-		if now.Sub(e.at) >= remember {
-			delete(t.ended, id)
-		}
-	}
-	if before > 0 && len(t.ended) == 0 {
-		t.ended = make(map[string]departed) // maps never shrink by themselves
-	}
 }
 
 // Close ends all sessions with close_notify and closes the socket. A session
