@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"egress":              {"github.com/pion"},
 	"auth":                {},
 	"web":                 {},
+	"bench/naive":         {"github.com/pion"},
 	"scripts/testsum":     {},
 }
 
