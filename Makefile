@@ -12,7 +12,7 @@ export PATH := $(SLUICE_TOOLS)/bin:$(PATH):/usr/sbin:/sbin
 FUZZTIME ?= 3s
 # What make test-long fuzzes for ten minutes each: all that reads what strangers
 # send as SDP, fragments, STUN, RTCP and RTP, and the rewriting of RTP.
-FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite)$$=10m
+FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|LikePion|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite)$$=10m
 PKG ?= ./...
 # End-to-end tests measure frame rates of browsers: one after the other, without
 # the race detector, and never from the cache.

@@ -290,7 +290,7 @@ func FuzzReceive(f *testing.F) {
 	g := newGeneration(credentials{"local123", "0123456789abcdef01234567"}, credentials{"remote12", "x"})
 	here := netip.MustParseAddrPort("127.0.0.1:1000")
 	valid := stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername("local123:remote12"),
-		stun.RawAttribute{Type: stun.AttrUseCandidate}, g.integrity, stun.Fingerprint).Raw
+		stun.RawAttribute{Type: stun.AttrUseCandidate}, pionKey(g), stun.Fingerprint).Raw
 	f.Add(valid)
 	f.Add(valid[:40])
 	f.Add(request(f, "local123:remote12"))
@@ -312,7 +312,7 @@ func FuzzReceive(f *testing.F) {
 		if err := again.Decode(); err != nil {
 			t.Fatal(err)
 		}
-		good := g.integrity.Check(again) == nil
+		good := pionKey(g).Check(again) == nil
 		if accepted := v == checkAccepted || v == checkNominated; accepted && (!good || len(reply) == 0) {
 			t.Errorf("verdict %d with reply %x, integrity %v", v, reply, good)
 		}

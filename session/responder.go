@@ -2,10 +2,10 @@ package session
 
 import (
 	"bytes"
+	"crypto/sha1" //nolint:gosec // see stun.go
+	"crypto/subtle"
 	"errors"
 	"net/netip"
-
-	"github.com/pion/stun/v4"
 )
 
 var (
@@ -27,101 +27,78 @@ const (
 )
 
 // responder answers connectivity and consent checks as an ICE-lite agent does
-// (RFC 8445 section 7.3). It is used by the mux's read loop only and keeps its
-// buffers between checks.
+// (RFC 8445 section 7.3). It is used by one goroutine, the mux's read loop, and
+// keeps its buffers between checks: they cost no allocation.
 type responder struct {
-	request, response stun.Message
+	request stunRequest
 	// Of the request that was decoded last: USERNAME is local:remote.
 	local, remote []byte
+	hmac          hmac
+	reply         []byte
 }
 
-// decode parses a datagram and finds the ufrag that it is for, before anything
-// is computed on its behalf.
+// decode parses a datagram in place and finds the ufrag that it is for, before
+// anything is computed on its behalf.
 func (r *responder) decode(b []byte) error {
-	r.request.Raw = append(r.request.Raw[:0], b...)
-	if err := r.request.Decode(); err != nil {
-		return err
-	}
-	if r.request.Type != stun.BindingRequest || len(b) != 20+int(r.request.Length) {
+	if !r.request.parse(b) {
 		return errNotBinding
 	}
-	user, err := r.request.Get(stun.AttrUsername)
-	if err != nil {
-		return err
-	}
 	var ok bool
-	if r.local, r.remote, ok = bytes.Cut(user, []byte(":")); !ok {
+	if r.local, r.remote, ok = bytes.Cut(r.request.username, []byte(":")); !ok {
 		return errNoUsername
 	}
 	return nil
 }
 
 // judge checks the decoded request against a generation and writes the reply;
-// an empty reply means silence.
+// an empty reply means silence. The reply is valid until the next call.
 func (r *responder) judge(g *generation, from netip.AddrPort) (verdict, []byte) {
-	// RFC 8489 section 14.5: attributes behind MESSAGE-INTEGRITY are not covered by
-	// it and do not count, but for FINGERPRINT.
-	covered := r.request.Attributes
-	protected := false
-	for i, a := range covered {
-		if a.Type == stun.AttrMessageIntegrity {
-			covered, protected = covered[:i], true
-			break
-		}
-	}
-	if string(r.remote) != g.remote.ufrag {
+	q := &r.request
+	switch {
+	case string(r.remote) != g.remote.ufrag:
 		return checkIntegrity, nil
-	}
-	if !protected {
-		return checkMalformed, r.refuse(stun.CodeBadRequest, nil, nil)
-	}
-	if g.integrity.Check(&r.request) != nil {
+	case q.integrity == 0:
+		return checkMalformed, r.end(appendError(r.begin(bindingError), 400, "Bad Request"), nil)
+	case !r.authentic(g.integrity) || !q.fingerprinted():
 		return checkIntegrity, nil
-	}
-	if r.request.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(&r.request) != nil {
-		return checkIntegrity, nil
+	case q.controlled:
+		// Two agents that both say controlled: a lite agent never controls (RFC 8445
+		// section 6.1.1), so the sender has to change over.
+		return checkRoleConflict, r.end(appendError(r.begin(bindingError), 487, "Role Conflict"), g.integrity)
+	case q.unknowns > 0:
+		b := appendError(r.begin(bindingError), 420, "Unknown Attribute")
+		return checkUnknown, r.end(appendUnknown(b, q.unknown[:q.unknowns]), g.integrity)
 	}
 	v := checkAccepted
-	var unknown stun.UnknownAttributes
-	for _, a := range covered {
-		switch a.Type {
-		case stun.AttrUseCandidate:
-			v = checkNominated
-		case stun.AttrICEControlled:
-			// Two agents that both say controlled: a lite agent never controls (RFC 8445
-			// section 6.1.1), so the sender has to change over.
-			return checkRoleConflict, r.refuse(stun.CodeRoleConflict, g.integrity, nil)
-		case stun.AttrUsername, stun.AttrPriority, stun.AttrRealm, stun.AttrNonce:
-		default:
-			if a.Type.Required() {
-				unknown = append(unknown, a.Type)
-			}
-		}
+	if q.nominates {
+		v = checkNominated
 	}
-	if len(unknown) > 0 {
-		return checkUnknown, r.refuse(stun.CodeUnknownAttribute, g.integrity, unknown)
-	}
-	return v, r.build(stun.BindingSuccess,
-		&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())}, g.integrity, stun.Fingerprint)
+	return v, r.end(appendXORMapped(r.begin(bindingSuccess), from), g.integrity)
 }
 
-// refuse writes an error response, protected when the request was.
-func (r *responder) refuse(code stun.ErrorCode, key stun.MessageIntegrity, unknown stun.UnknownAttributes) []byte {
-	setters := []stun.Setter{stun.BindingError, code}
-	if len(unknown) > 0 {
-		setters = append(setters, unknown[:min(len(unknown), 8)])
+// authentic verifies MESSAGE-INTEGRITY. It is computed as if the message ended
+// with the attribute (RFC 8489 section 14.5): the length is changed for as long.
+func (r *responder) authentic(key integrityKey) bool {
+	q := &r.request
+	if len(q.mac) != sha1.Size {
+		return false
 	}
+	setLength(q.raw, q.integrity+integritySize)
+	sum := r.hmac.of(key, q.raw[:q.integrity])
+	setLength(q.raw, len(q.raw))
+	return subtle.ConstantTimeCompare(q.mac, sum) == 1
+}
+
+// begin starts the reply to the request.
+func (r *responder) begin(kind uint16) []byte {
+	return appendHeader(r.reply[:0], kind, r.request.transaction())
+}
+
+// end completes a reply, protected when there is a key, and keeps its buffer.
+func (r *responder) end(b []byte, key integrityKey) []byte {
 	if key != nil {
-		setters = append(setters, key)
+		b = r.hmac.appendIntegrity(b, key)
 	}
-	return r.build(append(setters, stun.Fingerprint)...)
-}
-
-func (r *responder) build(setters ...stun.Setter) []byte {
-	r.response.Reset()
-	r.response.TransactionID = r.request.TransactionID
-	if err := r.response.Build(setters...); err != nil {
-		return nil // cannot happen with attributes of ours; silence is safe
-	}
-	return r.response.Raw
+	r.reply = appendFingerprint(b)
+	return r.reply
 }

@@ -1,13 +1,12 @@
 package session
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/pion/stun/v4"
 )
 
 const (
@@ -186,12 +185,11 @@ func (r *route) keepAlive(now time.Time) {
 
 // indicate sends a Binding indication.
 func (m *mux) indicate(to netip.AddrPort) {
-	b, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
-	if err != nil {
-		return // cannot happen with attributes of ours
-	}
+	var transaction [12]byte
+	_, _ = rand.Read(transaction[:]) // never fails
+	b := appendFingerprint(appendHeader(nil, bindingIndication, transaction[:]))
 	// A full socket buffer loses it like the network would.
-	_, _ = m.conn.WriteToUDPAddrPort(b.Raw, to)
+	_, _ = m.conn.WriteToUDPAddrPort(b, to)
 }
 
 // writeSide sends for the ice package and watches for its answers to checks.

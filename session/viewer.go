@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
-	"github.com/pion/stun/v4"
 
 	"github.com/sluicemedia/sluice/egress"
 )
@@ -17,11 +16,11 @@ import (
 type generation struct {
 	local     credentials
 	remote    credentials
-	integrity stun.MessageIntegrity // of local.pwd
+	integrity integrityKey // of local.pwd
 }
 
 func newGeneration(local, remote credentials) *generation {
-	return &generation{local: local, remote: remote, integrity: stun.NewShortTermIntegrity(local.pwd)}
+	return &generation{local: local, remote: remote, integrity: newIntegrityKey(local.pwd)}
 }
 
 // phase is how far a viewer's DTLS is.
