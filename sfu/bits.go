@@ -55,9 +55,8 @@ func (r *bitReader) signedGolomb() int32 {
 }
 
 // unescaped leaves out the octets that keep start codes from appearing in a
-// NAL unit (H.264 section 7.4.1.1). The result has at most most octets.
-func unescaped(nal []byte, most int) []byte {
-	out := make([]byte, 0, min(len(nal), most))
+// NAL unit (H.264 section 7.4.1.1). It appends to out as much as that has room for.
+func unescaped(out, nal []byte) []byte {
 	zeros := 0
 	for _, b := range nal {
 		if len(out) == cap(out) {

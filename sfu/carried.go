@@ -46,20 +46,18 @@ func (t *Track) reformat() {
 			continue
 		}
 		if f, ok := to.format(t.carried()); ok {
-			t.setFormat(to.out, f)
+			t.setFormat(to.seat, f)
 		}
 	}
 }
 
 // setFormat lets a viewer begin anew in another format.
-func (t *Track) setFormat(out output, f egress.Format) {
+func (t *Track) setFormat(at *seat, f egress.Format) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.targets {
-		if v := &t.targets[i]; v.out == out && v.format != f {
-			v.format, v.promised = f, false
-			out.Bind(t, f, t.cache.lend())
-		}
+	if v := &t.targets[at.index]; v.format != f {
+		v.format, v.promised = f, false
+		v.out.Bind(t, f, t.cache.lend())
 	}
 }
 

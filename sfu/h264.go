@@ -23,7 +23,8 @@ func parseH264SPS(nal []byte) (s h264SPS, ok bool) {
 		return s, false
 	}
 	s.profile, s.constraints = nal[1], nal[2]
-	r := bitReader{b: unescaped(nal[4:], 256)}
+	var buf [spsSize]byte
+	r := bitReader{b: unescaped(buf[:0], nal[4:])}
 	r.golomb()          // id
 	chroma := uint32(1) // 4:2:0
 	switch s.profile {
@@ -145,7 +146,8 @@ func sliceH264(b []byte, sps *h264SPS) (s h264Slice, ok bool) {
 
 func readSlice(header byte, b []byte, sps *h264SPS) (s h264Slice, ok bool) {
 	s.reference, s.idr = header&0x60 != 0, header&0x1f == 5
-	r := bitReader{b: unescaped(b, sliceHeader)}
+	var buf [sliceHeader]byte
+	r := bitReader{b: unescaped(buf[:0], b)}
 	r.golomb() // first macroblock
 	s.b = r.golomb()%5 == 1
 	r.golomb() // picture parameter set

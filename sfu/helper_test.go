@@ -44,7 +44,7 @@ type source struct {
 	rtcp []rtcp.Packet
 }
 
-func newSource(t *testing.T) *source {
+func newSource(t testing.TB) *source {
 	t.Helper()
 	s := &source{packets: make(chan []byte), done: make(chan struct{})}
 	s.close = sync.OnceFunc(func() { close(s.done) })

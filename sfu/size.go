@@ -151,9 +151,13 @@ func (r *bitReader) skipScalingLists(chroma uint32) {
 	}
 }
 
+// spsSize is more octets than what is read of a sequence parameter set takes.
+const spsSize = 256
+
 // h265Size reads a sequence parameter set (H.265 section 7.3.2.2.1).
 func h265Size(sps []byte) size {
-	r := bitReader{b: unescaped(sps, 256)}
+	var buf [spsSize]byte
+	r := bitReader{b: unescaped(buf[:0], sps)}
 	r.skip(16 + 4)
 	layers := int(r.read(3))
 	r.skip(1)

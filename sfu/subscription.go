@@ -62,6 +62,7 @@ type sink struct {
 	format func(webrtc.RTPCodecCapability) (egress.Format, bool)
 	track  *Track // what was last chosen for it
 	bound  bool   // out was attached to track; false: the viewer cannot decode it
+	seat   *seat  // on track, while bound
 	// next is the layer that out changes to with its next keyframe, nil: none.
 	next *Track
 	// limits are what track was told of last.
@@ -214,9 +215,9 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	}
 	from := s.track
 	if s.bound {
-		from.detach(s.out)
+		from.detach(s.seat)
 	}
-	s.track, s.bound, s.next, s.limits = t, false, nil, limits{}
+	s.track, s.bound, s.seat, s.next, s.limits = t, false, nil, nil, limits{}
 	if t == nil {
 		return
 	}
@@ -226,9 +227,9 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 		rs.unplayable.Add(1)
 		return
 	case change:
-		t.join(s.out, f)
+		s.seat = t.join(s.out, f)
 	default:
-		t.attach(s.out, f, from)
+		s.seat = t.attach(s.out, f, from)
 	}
 	s.bound = true
 }
@@ -254,6 +255,6 @@ func (s *sink) restrict(want Selection) {
 	}
 	if l, ok := s.track.limited(want); ok && l != s.limits {
 		s.limits = l
-		s.track.restrict(s.out, l)
+		s.track.restrict(s.seat, l)
 	}
 }

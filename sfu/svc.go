@@ -55,14 +55,26 @@ func (r *restriction) drops(p *egress.Packet, at place) (drop, last bool) {
 	return drop, !drop && at.end && at.spatial+1 == r.now.spatial
 }
 
-// restrict sets how many layers out is given.
-func (t *Track) restrict(out output, l limits) {
+// free: all layers are given, and are to be.
+func (r *restriction) free() bool { return r.wanted == (limits{}) && r.now == (limits{}) }
+
+// restrict sets how many layers a viewer is given.
+func (t *Track) restrict(at *seat, l limits) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.targets {
-		if t.targets[i].out == out {
-			t.targets[i].restriction.wanted = l
-		}
+	r := &t.targets[at.index].restriction
+	before := r.free()
+	r.wanted = l
+	t.count(before, r.free())
+}
+
+// count follows how many viewers are restricted, when one may have changed.
+func (t *Track) count(before, free bool) {
+	switch {
+	case before && !free:
+		t.restricted++
+	case !before && free:
+		t.restricted--
 	}
 }
 
@@ -79,6 +91,7 @@ func (t *Track) note(at place) {
 // variants are what a packet is to viewers who are given some layers only. Each
 // is made once, for the first viewer who needs it.
 type variants struct {
+	slab    *slab
 	skipped *egress.Packet // left out without a gap
 	ending  *egress.Packet // the last one of its picture
 }
@@ -86,7 +99,8 @@ type variants struct {
 // skip is p as viewers see it who do not get it.
 func (v *variants) skip(p *egress.Packet) *egress.Packet {
 	if v.skipped == nil {
-		v.skipped = &egress.Packet{Seq: p.Seq, Timestamp: p.Timestamp, Arrived: p.Arrived}
+		v.skipped = v.slab.packet()
+		v.skipped.Seq, v.skipped.Timestamp, v.skipped.Arrived = p.Seq, p.Timestamp, p.Arrived
 	}
 	return v.skipped
 }
@@ -95,17 +109,18 @@ func (v *variants) skip(p *egress.Packet) *egress.Packet {
 // 9628 section 4.1).
 func (v *variants) end(p *egress.Packet) *egress.Packet {
 	if v.ending == nil {
-		ending := *p
-		ending.Marker = true
-		v.ending = &ending
+		v.ending = v.slab.packet()
+		*v.ending = *p
+		v.ending.Marker = true
 	}
 	return v.ending
 }
 
-// restricted writes a packet to a viewer who is given some layers only. Called
-// with the lock held.
-func (t *Track) restricted(v *target, p *egress.Packet, at place, as *variants) {
+// writeRestricted writes a packet to a viewer who is given some layers only.
+// Called with the lock held.
+func (t *Track) writeRestricted(v *target, p *egress.Packet, at place, as *variants) {
 	drop, last := v.restriction.drops(p, at)
+	t.count(false, v.restriction.free())
 	switch {
 	case drop && p.Seq == t.newest:
 		v.out.Write(as.skip(p))

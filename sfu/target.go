@@ -14,12 +14,24 @@ type target struct {
 	promised bool
 	// restriction leaves layers of scalable video out.
 	restriction restriction
+	seat        *seat
+}
+
+// seat is where a viewer is among those of a track; guarded by its lock.
+type seat struct{ index int }
+
+// seat gives a viewer its place; called with the lock held.
+func (t *Track) seat(v target) *seat {
+	v.seat = &seat{len(t.targets)}
+	t.targets = append(t.targets, v)
+	t.outs = append(t.outs, v.out)
+	return v.seat
 }
 
 // attach makes out a viewer of the track, from the last keyframe on. One who
 // comes from another layer has seen what that shows, so he rather waits for a
 // new keyframe, unless it is known that none would come.
-func (t *Track) attach(out output, f egress.Format, from *Track) {
+func (t *Track) attach(out output, f egress.Format, from *Track) *seat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := target{out: out, format: f}
@@ -36,20 +48,20 @@ func (t *Track) attach(out output, f egress.Format, from *Track) {
 		}
 	}
 	out.Bind(t, f, backlog)
-	t.targets = append(t.targets, v)
+	return t.seat(v)
 }
 
 // join makes out, which has been on another layer until now, a viewer of the
 // track from the keyframe on that has just come. That is sent at once: a paced
 // start would only delay what the viewer has room for anyway.
-func (t *Track) join(out output, f egress.Format) {
+func (t *Track) join(out output, f egress.Format) *seat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out.Bind(t, f, nil)
 	for _, p := range t.cache.packets {
 		out.Write(p)
 	}
-	t.targets = append(t.targets, target{out: out, format: f})
+	return t.seat(target{out: out, format: f})
 }
 
 // fresh tells whether a keyframe has just come.
@@ -76,18 +88,19 @@ func (t *Track) breakPromise() {
 	}
 }
 
-// detach takes a viewer off the track.
-func (t *Track) detach(out output) {
+// detach takes a viewer off the track. The last takes its seat, so that it costs
+// the same however many there are.
+func (t *Track) detach(at *seat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.targets {
-		if t.targets[i].out == out {
-			last := len(t.targets) - 1
-			t.targets[i] = t.targets[last]
-			t.targets[last] = target{}
-			t.targets = t.targets[:last]
-			break
-		}
+	i, last := at.index, len(t.targets)-1
+	gone := t.targets[i]
+	t.targets[i], t.outs[i] = t.targets[last], t.outs[last]
+	t.targets[i].seat.index = i
+	t.targets[last], t.outs[last] = target{}, nil
+	t.targets, t.outs = t.targets[:last], t.outs[:last]
+	if !gone.restriction.free() {
+		t.restricted--
 	}
-	out.Unbind(t)
+	gone.out.Unbind(t)
 }

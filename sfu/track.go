@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,6 +92,7 @@ type Track struct {
 	// Used by the reading goroutine only.
 	sequence sequence
 	held     []byte // the packet of a suspended sequence number
+	slab     slab
 	inserted renumbering
 	params   parameterSets
 	order    reordering
@@ -107,6 +109,9 @@ type Track struct {
 	group   group
 	cache   cache
 	targets []target
+	outs    []output // of targets, in the same order: what a fan-out reads
+	// restricted is how many of targets are given some layers only.
+	restricted int
 }
 
 var _ egress.Source = (*Track)(nil)
@@ -115,9 +120,9 @@ func newTrack(c *Claim, cfg TrackConfig, src Source) (*Track, error) {
 	t := &Track{claim: c, cfg: cfg, src: src, codec: codecOf(cfg.Codec.MimeType)}
 	switch cfg.Kind {
 	case "audio":
-		t.kind, t.ring = audio, newRing(audioRing)
+		t.kind, t.ring, t.slab.size = audio, newRing(audioRing), audioSlab
 	case "video":
-		t.kind, t.ring = video, newRing(videoRing)
+		t.kind, t.ring, t.slab.size = video, newRing(videoRing), videoSlab
 	default:
 		return nil, errors.New("sfu: a track is audio or video")
 	}
@@ -245,7 +250,8 @@ func (t *Track) accept(h *rtpHeader, wire uint64, now time.Time) {
 	}
 }
 
-// copy makes the packet that all viewers share, with at most two allocations.
+// copy makes the packet that all viewers share; what it is made of is allocated
+// for many packets at a time.
 func (t *Track) copy(h *rtpHeader, seq uint64, now time.Time) *egress.Packet {
 	if t.kind == audio && h.payloadType == comfortNoise {
 		h.payload = nil
@@ -263,26 +269,17 @@ func (t *Track) copy(h *rtpHeader, seq uint64, now time.Time) *egress.Packet {
 		}
 		rest = next
 	}
-	buf := append(make([]byte, 0, size), h.payload...)
-	var p *egress.Packet
-	if n == 0 {
-		p = &egress.Packet{}
-	} else {
-		// One allocation for both.
-		with := &struct {
-			packet     egress.Packet
-			extensions [len(found)]egress.HeaderExtension
-		}{}
-		p = &with.packet
-		for i, e := range found[:n] {
-			start := len(buf)
+	p, buf := t.slab.packet(), append(t.slab.bytes(size), h.payload...)
+	p.Payload = slices.Clip(buf)
+	if n > 0 {
+		p.Extensions = t.slab.elements(found[:n])
+		for i := range p.Extensions {
+			e, start := &p.Extensions[i], len(buf)
 			buf = append(buf, e.Value...)
-			with.extensions[i] = egress.HeaderExtension{Kind: e.Kind, Value: buf[start:len(buf):len(buf)]}
+			e.Value = buf[start:len(buf):len(buf)]
 		}
-		p.Extensions = with.extensions[:n:n]
 	}
 	p.Seq, p.Timestamp, p.Marker, p.Arrived = seq, h.timestamp, h.marker, now
-	p.Payload = buf[:len(h.payload):len(h.payload)]
 	p.PictureID, p.TL0 = pictureNumbers(t.codec, p.Payload)
 	return p
 }
@@ -356,16 +353,22 @@ func (t *Track) forward(p *egress.Packet) {
 		}
 	}
 	var at place
-	var as variants
 	if t.kind == video {
 		at = placeOf(t.codec, p.Payload)
 		t.note(at)
 	}
+	if t.restricted == 0 {
+		for _, out := range t.outs {
+			out.Write(p)
+		}
+		return
+	}
+	as := variants{slab: &t.slab}
 	for i := range t.targets {
-		if v := &t.targets[i]; v.restriction.wanted == (limits{}) && v.restriction.now == (limits{}) {
+		if v := &t.targets[i]; v.restriction.free() {
 			v.out.Write(p)
 		} else {
-			t.restricted(v, p, at, &as)
+			t.writeRestricted(v, p, at, &as)
 		}
 	}
 }

@@ -370,7 +370,7 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 	for _, viewers := range []int{0, 100} {
 		track, claim := unread(t)
 		for range viewers {
-			track.attach(discard{}, egress.Format{}, nil)
+			track.attach(&discard{}, egress.Format{}, nil)
 		}
 		b := datagram(1, 1, make([]byte, 1100))
 		copy(b[12:], vp8Delta)
@@ -382,8 +382,8 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 			binary.BigEndian.PutUint16(b[2:], seq)
 			track.receive(b, now)
 		})
-		if n > 2 {
-			t.Errorf("%d viewers: %v allocations per packet, want at most 2", viewers, n)
+		if n > 0 {
+			t.Errorf("%d viewers: %v allocations per packet, want less than one", viewers, n)
 		}
 		claim.Close()
 	}
@@ -392,7 +392,7 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 func BenchmarkFanOut(b *testing.B) {
 	track, claim := unread(b)
 	for range 1000 {
-		track.attach(discard{}, egress.Format{}, nil)
+		track.attach(&discard{}, egress.Format{}, nil)
 	}
 	packet := datagram(1, 1, make([]byte, 1100))
 	copy(packet[12:], vp8Delta)
@@ -426,11 +426,12 @@ func unread(t testing.TB) (*Track, *Claim) {
 	return track, c
 }
 
-type discard struct{}
+// discard is not empty, so that no two have the same address.
+type discard struct{ _ byte }
 
-func (discard) Bind(egress.Source, egress.Format, []*egress.Packet) {}
-func (discard) Write(*egress.Packet)                                {}
-func (discard) Unbind(egress.Source)                                {}
+func (*discard) Bind(egress.Source, egress.Format, []*egress.Packet) {}
+func (*discard) Write(*egress.Packet)                                {}
+func (*discard) Unbind(egress.Source)                                {}
 
 // FuzzTrack: no sequence of datagrams may make a track panic, break the order
 // of its cache, or hand out a packet under two numbers.
