@@ -3,8 +3,6 @@ package egress
 import (
 	"encoding/binary"
 	"time"
-
-	"github.com/pion/rtcp"
 )
 
 const (
@@ -95,38 +93,30 @@ type lookup struct {
 }
 
 // answer sends the packets of a NACK again (RFC 4585 section 6.2.1).
-func (v *Viewer) answer(media uint32, lost []rtcp.NackPair, now time.Time) {
-	var (
-		batch [32]lookup
-		left  = maxNACKs
-		n     int
-	)
-	flush := func() {
-		v.resend(media, batch[:n], now)
-		n = 0
-	}
-	for _, pair := range lost {
-		pair.Range(func(seq uint16) bool {
-			if left == 0 {
-				return false
+func (v *Viewer) answer(media uint32, lost nackPairs, now time.Time) {
+	var batch [32]lookup
+	for left, more := maxNACKs, true; more && left > 0; {
+		n := 0
+		v.mu.Lock()
+		for more && left > 0 && n < len(batch) {
+			var seq uint16
+			if seq, more = lost.next(); !more {
+				break
 			}
 			left--
 			if l, ok := v.find(media, seq); ok {
 				batch[n] = l
-				if n++; n == len(batch) {
-					flush()
-				}
+				n++
 			}
-			return true
-		})
+		}
+		v.mu.Unlock()
+		v.resend(media, batch[:n], now)
 	}
-	flush()
 }
 
-// find maps an outgoing sequence number to the packet that it belongs to.
+// find maps an outgoing sequence number to the packet that it belongs to. Called
+// with Viewer.mu held.
 func (v *Viewer) find(media uint32, seq uint16) (lookup, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	s := v.streamOf(media)
 	if s == nil {
 		return lookup{}, false

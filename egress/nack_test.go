@@ -304,7 +304,9 @@ func TestNACKAfterSameSourceIsBoundAgain(t *testing.T) {
 func TestNACKWhileSameSourceIsBoundAgain(t *testing.T) {
 	v, far, src, first := playing(t, videoFormat, 3)
 	s := v.Stream("video")
+	v.mu.Lock()
 	lost, ok := v.find(videoSSRC, first+1)
+	v.mu.Unlock()
 	if !ok {
 		t.Fatal("the packet is not found")
 	}

@@ -1,10 +1,11 @@
 package egress
 
 import (
+	"crypto/aes"
 	"crypto/hmac"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/pion/srtp/v3"
 )
@@ -26,14 +27,16 @@ const (
 )
 
 // An rtcpCipher seals or opens SRTCP packets, RFC 3711 section 3.4 and RFC 7714
-// section 9. The session has two, one for each direction.
+// section 9. The session has two, one for each direction. It has scratch space
+// of its own: one call at a time. Neither direction allocates.
 type rtcpCipher interface {
 	// sealRTCP appends the sealed form of a compound packet to dst, which must
 	// not overlap it. One index of an SSRC must not be used twice.
 	sealRTCP(dst, plain []byte, index uint32) []byte
-	// openRTCP appends the compound packet in a datagram to dst, which must not
-	// overlap it, after having checked that it is authentic.
-	openRTCP(dst, datagram []byte) (plain []byte, index uint32, err error)
+	// openRTCP decrypts a datagram where it lies, once it is known to be
+	// authentic; plain is its beginning. What else it held is undefined then,
+	// and so is all of it after an error.
+	openRTCP(datagram []byte) (plain []byte, index uint32, err error)
 }
 
 // newRTCPCipher makes the cipher of one direction from its master key and salt.
@@ -42,23 +45,43 @@ func newRTCPCipher(profile srtp.ProtectionProfile, key, salt []byte) (rtcpCipher
 		return nil, err
 	}
 	if profile == srtp.ProtectionProfileAes128CmHmacSha1_80 {
-		return newCMCipher(key, salt, labelRTCP)
+		c, err := newCMCipher(key, salt, labelRTCP)
+		if err != nil {
+			return nil, err
+		}
+		return &cmRTCP{cmCipher: c}, nil
 	}
-	return newGCMCipher(key, salt, labelRTCP)
+	g, err := newGCMCipher(key, salt, labelRTCP)
+	if err != nil {
+		return nil, err
+	}
+	return &gcmRTCP{gcmCipher: g}, nil
 }
 
-// sealRTCP implements rtcpCipher. RFC 7714 section 9: what is in the clear is
-// authenticated, E flag and index included, which end the packet.
-func (g *gcmCipher) sealRTCP(dst, plain []byte, index uint32) []byte {
-	g.nonce(binary.BigEndian.Uint32(plain[4:]), uint64(index))
-	aad := binary.BigEndian.AppendUint32(plain[:rtcpHeader:rtcpHeader], encrypted|index)
+// gcmRTCP is the RTCP half of AEAD_AES_128_GCM and AEAD_AES_256_GCM.
+type gcmRTCP struct {
+	*gcmCipher
+	aad [rtcpHeader + rtcpIndex]byte
+}
+
+// prepare sets the nonce and what is authenticated in the clear, RFC 7714
+// section 9: the header, and the word of E flag and index that ends the packet.
+func (g *gcmRTCP) prepare(header []byte, word uint32) {
+	g.nonce(binary.BigEndian.Uint32(header[4:]), uint64(word&^encrypted))
+	copy(g.aad[:], header[:rtcpHeader])
+	binary.BigEndian.PutUint32(g.aad[rtcpHeader:], word)
+}
+
+// sealRTCP implements rtcpCipher.
+func (g *gcmRTCP) sealRTCP(dst, plain []byte, index uint32) []byte {
+	g.prepare(plain, encrypted|index)
 	dst = append(dst, plain[:rtcpHeader]...)
-	dst = g.aead.Seal(dst, g.iv[:], plain[rtcpHeader:], aad)
-	return append(dst, aad[rtcpHeader:]...)
+	dst = g.aead.Seal(dst, g.iv[:], plain[rtcpHeader:], g.aad[:])
+	return append(dst, g.aad[rtcpHeader:]...)
 }
 
 // openRTCP implements rtcpCipher.
-func (g *gcmCipher) openRTCP(dst, datagram []byte) ([]byte, uint32, error) {
+func (g *gcmRTCP) openRTCP(datagram []byte) ([]byte, uint32, error) {
 	end := len(datagram) - rtcpIndex
 	if end < rtcpHeader+g.aead.Overhead() {
 		return nil, 0, errShortRTCP
@@ -67,30 +90,45 @@ func (g *gcmCipher) openRTCP(dst, datagram []byte) ([]byte, uint32, error) {
 	if word&encrypted == 0 {
 		return nil, 0, errClearRTCP
 	}
-	index := word &^ encrypted
-	g.nonce(binary.BigEndian.Uint32(datagram[4:]), uint64(index))
-	aad := binary.BigEndian.AppendUint32(datagram[:rtcpHeader:rtcpHeader], word)
-	dst = append(dst, datagram[:rtcpHeader]...)
-	plain, err := g.aead.Open(dst, g.iv[:], datagram[rtcpHeader:end], aad)
+	g.prepare(datagram, word)
+	body, err := g.aead.Open(datagram[rtcpHeader:rtcpHeader], g.iv[:], datagram[rtcpHeader:end], g.aad[:])
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", errForgedRTCP, err)
+		return nil, 0, errForgedRTCP
 	}
-	return plain, index, nil
+	return datagram[:rtcpHeader+len(body)], word &^ encrypted, nil
+}
+
+// cmRTCP is the RTCP half of AES_CM_128_HMAC_SHA1_80.
+type cmRTCP struct {
+	*cmCipher
+	keystream [aes.BlockSize]byte
+}
+
+// crypt hides that of cmCipher. Reports have few blocks: a CTR object of the
+// standard library costs more to make than it saves.
+func (c *cmRTCP) crypt(b []byte, ssrc, index uint32) {
+	c.iv = c.salt
+	xor32(c.iv[4:], ssrc)
+	xor32(c.iv[10:], index)
+	for block := uint16(0); len(b) > 0; block++ {
+		binary.BigEndian.PutUint16(c.iv[14:], block)
+		c.block.Encrypt(c.keystream[:], c.iv[:])
+		b = b[subtle.XORBytes(b, b, c.keystream[:]):]
+	}
 }
 
 // sealRTCP implements rtcpCipher. RFC 3711 section 3.4: E flag and index come
 // before the tag, which covers them.
-func (c *cmCipher) sealRTCP(dst, plain []byte, index uint32) []byte {
+func (c *cmRTCP) sealRTCP(dst, plain []byte, index uint32) []byte {
 	start := len(dst)
 	dst = append(dst, plain...)
-	packet := dst[start:]
-	c.crypt(packet[rtcpHeader:], packet[rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), uint64(index))
+	c.crypt(dst[start+rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), index)
 	dst = binary.BigEndian.AppendUint32(dst, encrypted|index)
 	return append(dst, c.sum(dst[start:], nil)...)
 }
 
 // openRTCP implements rtcpCipher.
-func (c *cmCipher) openRTCP(dst, datagram []byte) ([]byte, uint32, error) {
+func (c *cmRTCP) openRTCP(datagram []byte) ([]byte, uint32, error) {
 	tag := len(datagram) - cmTag
 	end := tag - rtcpIndex
 	if end < rtcpHeader {
@@ -104,11 +142,8 @@ func (c *cmCipher) openRTCP(dst, datagram []byte) ([]byte, uint32, error) {
 		return nil, 0, errClearRTCP
 	}
 	index := word &^ encrypted
-	start := len(dst)
-	dst = append(dst, datagram[:end]...)
-	packet := dst[start:]
-	c.crypt(packet[rtcpHeader:], packet[rtcpHeader:], binary.BigEndian.Uint32(datagram[4:]), uint64(index))
-	return dst, index, nil
+	c.crypt(datagram[rtcpHeader:end], binary.BigEndian.Uint32(datagram[4:]), index)
+	return datagram[:end], index, nil
 }
 
 // maxSenders bounds the SSRCs that one viewer reports from: each has a replay
@@ -128,13 +163,13 @@ type replayWindow struct {
 	seen uint64 // bit n: high-n was there
 }
 
-// open decrypts a datagram into dst, which must not overlap it.
-func (in *incomingRTCP) open(dst, datagram []byte) ([]byte, error) {
-	plain, index, err := in.cipher.openRTCP(dst, datagram)
+// open decrypts a datagram where it lies.
+func (in *incomingRTCP) open(datagram []byte) ([]byte, error) {
+	plain, index, err := in.cipher.openRTCP(datagram)
 	if err != nil {
 		return nil, err
 	}
-	ssrc := binary.BigEndian.Uint32(datagram[4:])
+	ssrc := binary.BigEndian.Uint32(plain[4:])
 	for i := range in.senders {
 		if w := &in.senders[i]; w.ssrc == ssrc {
 			if !w.take(index) {

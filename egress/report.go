@@ -86,38 +86,35 @@ func (s *Stream) sendRTCP(packets ...rtcp.Packet) {
 	v.plane.write(v.sealRTCP.sealRTCP(buf[:0], plain, s.rtcpIndex), v.addr)
 }
 
-// reported takes the reception reports of the viewer into the statistics.
-func (v *Viewer) reported(reports []rtcp.ReceptionReport, now time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, r := range reports {
-		s := v.streamOf(r.SSRC)
-		if s == nil {
-			continue
-		}
-		if r.TotalLost < 1<<23 { // 24 bits, signed: duplicates can make it negative
-			s.lost = r.TotalLost
-		}
-		if rtt, ok := roundTrip(r, now); ok {
-			v.stats.RTT = rtt
-		}
-		if s.kind != "video" {
-			continue
-		}
-		v.stats.LossFraction = float64(r.FractionLost) / 256
-		if s.current != nil && s.current.format.ClockRate > 0 {
-			v.stats.Jitter = time.Duration(r.Jitter) * time.Second / time.Duration(s.current.format.ClockRate)
-		}
+// reported takes a reception report of the viewer into the statistics. Called
+// with Viewer.mu held.
+func (v *Viewer) reported(r receptionReport, now time.Time) {
+	s := v.streamOf(r.ssrc)
+	if s == nil {
+		return
+	}
+	if r.lost < 1<<23 { // 24 bits, signed: duplicates can make it negative
+		s.lost = r.lost
+	}
+	if rtt, ok := roundTrip(r, now); ok {
+		v.stats.RTT = rtt
+	}
+	if s.kind != "video" {
+		return
+	}
+	v.stats.LossFraction = float64(r.fractionLost) / 256
+	if s.current != nil && s.current.format.ClockRate > 0 {
+		v.stats.Jitter = time.Duration(r.jitter) * time.Second / time.Duration(s.current.format.ClockRate)
 	}
 }
 
 // roundTrip is computed from the time since our report and how much of it the
 // viewer kept it (RFC 3550 section 6.4.1, figure 2).
-func roundTrip(r rtcp.ReceptionReport, now time.Time) (time.Duration, bool) {
-	if r.LastSenderReport == 0 {
+func roundTrip(r receptionReport, now time.Time) (time.Duration, bool) {
+	if r.lastReport == 0 {
 		return 0, false
 	}
-	units := uint32(ntpTime(now)>>16) - r.LastSenderReport - r.Delay
+	units := uint32(ntpTime(now)>>16) - r.lastReport - r.delay
 	rtt := time.Duration(units) * time.Second >> 16
 	if rtt <= 0 || rtt > maxRTT { // below zero it wraps to hours
 		return 0, false

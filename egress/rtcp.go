@@ -1,161 +1,124 @@
 package egress
 
 import (
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/pion/rtcp"
 )
 
-var (
-	errNoKeys   = errors.New("egress: RTCP before the keys")
-	errCompound = errors.New("egress: malformed RTCP compound packet")
-)
+var errNoKeys = errors.New("egress: RTCP before the keys")
 
-// HandleRTCP opens one SRTCP datagram of the viewer and acts on it: NACKs are
-// answered, keyframe requests go to the bound source, reports feed the
-// statistics. Once it returned nil, the viewer has proven to hold the keys.
+// HandleRTCP opens one SRTCP datagram of the viewer, where it lies, and acts on
+// it: NACKs are answered, keyframe requests go to the bound source, reports feed
+// the statistics. What the datagram holds afterwards is undefined. Once it
+// returned nil, the viewer has proven to hold the keys. It does not allocate.
 func (v *Viewer) HandleRTCP(datagram []byte) error {
-	err := v.handleRTCP(datagram, time.Now())
+	return v.handleRTCP(datagram, time.Now())
+}
+
+// handleRTCP takes Viewer.mu once, but for NACKs.
+func (v *Viewer) handleRTCP(datagram []byte, now time.Time) error {
+	var do todo
+	v.mu.Lock()
+	plain, err := v.openRTCP(datagram)
+	if err == nil {
+		err = v.heed(plain, &do, now)
+	}
 	if err != nil && !errors.Is(err, ErrClosed) {
-		v.mu.Lock()
 		v.stats.Refused++
-		v.mu.Unlock()
+	}
+	v.mu.Unlock()
+	for _, src := range do.ask {
+		if src != nil {
+			src.RequestKeyframe()
+		}
+	}
+	for b := do.nacks; len(b) > 0; {
+		f, rest, err := nextFeedback(b)
+		if err != nil {
+			break // it was refused
+		}
+		if f.kind == feedbackLost {
+			v.answer(f.media, nackPairs{pairs: f.blocks}, now)
+		}
+		b = rest
 	}
 	return err
 }
 
-func (v *Viewer) handleRTCP(datagram []byte, now time.Time) error {
-	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
-	defer v.plane.buffers.Put(buf)
-	plain, err := v.openRTCP(buf, datagram)
-	if err != nil {
-		return err
-	}
-	return parseFeedback(plain, feedbackActions{
-		nack:     func(media uint32, lost []rtcp.NackPair) { v.answer(media, lost, now) },
-		keyframe: v.requestKeyframe,
-		reports:  func(r []rtcp.ReceptionReport) { v.reported(r, now) },
-		transport: func(f transportFeedback) {
-			v.steer(f, now)
-		},
-	})
-}
-
-func (v *Viewer) openRTCP(buf *[bufferSize]byte, datagram []byte) ([]byte, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+// openRTCP decrypts a datagram. Called with Viewer.mu held.
+func (v *Viewer) openRTCP(datagram []byte) ([]byte, error) {
 	switch {
 	case v.stopped:
 		return nil, ErrClosed
 	case v.open.cipher == nil:
 		return nil, errNoKeys
 	}
-	return v.open.open(buf[:0], datagram)
+	return v.open.open(datagram)
 }
 
-// feedbackActions are called for what is found in a compound packet. What they
-// are given is valid during the call only.
-type feedbackActions struct {
-	nack      func(media uint32, lost []rtcp.NackPair)
-	keyframe  func(media uint32)
-	reports   func([]rtcp.ReceptionReport)
-	transport func(transportFeedback)
+// todo is what a datagram asks for that cannot be done with Viewer.mu held.
+type todo struct {
+	// ask are the sources to be asked for a keyframe, each once whatever the
+	// number of requests, by stream: a viewer has two at most.
+	ask   [2]Source
+	nacks []byte // the datagram from its first NACK on
 }
 
-// parseFeedback walks a decrypted RTCP packet, compound or of reduced size (RFC
-// 5506). It acts on each part as it is found; at the first malformed one it
-// stops with an error. Types that do not matter to a sender are skipped.
-func parseFeedback(b []byte, do feedbackActions) error {
-	if len(b) == 0 {
-		return errCompound
+// heed acts on each packet of a compound, or of a datagram of reduced size, as
+// it is found; at the first malformed one it stops with an error. Called with
+// Viewer.mu held.
+func (v *Viewer) heed(plain []byte, do *todo, now time.Time) error {
+	if len(plain) == 0 {
+		return errEmpty
 	}
-	for len(b) > 0 {
-		var h rtcp.Header
-		if err := h.Unmarshal(b); err != nil {
-			return fmt.Errorf("%w: %w", errCompound, err)
-		}
-		n := (int(h.Length) + 1) * 4
-		if n > len(b) {
-			return errCompound
-		}
-		if err := parsePart(h, b[:n], do); err != nil {
-			return fmt.Errorf("%w: %w", errCompound, err)
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// parsePart acts on one packet of a compound.
-func parsePart(h rtcp.Header, b []byte, do feedbackActions) error {
-	switch {
-	case h.Type == rtcp.TypeReceiverReport:
-		var p rtcp.ReceiverReport
-		if err := p.Unmarshal(b); err != nil {
-			return err
-		}
-		do.reports(p.Reports)
-	case h.Type == rtcp.TypeSenderReport:
-		var p rtcp.SenderReport
-		if err := p.Unmarshal(b); err != nil {
-			return err
-		}
-		do.reports(p.Reports)
-	case h.Type == rtcp.TypeTransportSpecificFeedback && h.Count == rtcp.FormatTLN:
-		var p rtcp.TransportLayerNack
-		if err := p.Unmarshal(b); err != nil {
-			return err
-		}
-		do.nack(p.MediaSSRC, p.Nacks)
-	case h.Type == rtcp.TypeTransportSpecificFeedback && h.Count == rtcp.FormatTCC:
-		f, err := parseTransportFeedback(b)
+	for len(plain) > 0 {
+		f, rest, err := nextFeedback(plain)
 		if err != nil {
 			return err
 		}
-		do.transport(f)
-	case h.Type == rtcp.TypePayloadSpecificFeedback && h.Count == rtcp.FormatPLI:
-		var p rtcp.PictureLossIndication
-		if err := p.Unmarshal(b); err != nil {
-			return err
+		switch f.kind {
+		case feedbackNone:
+		case feedbackReports:
+			for b := f.blocks; len(b) > 0; b = b[reportBlock:] {
+				v.reported(readReport(b), now)
+			}
+		case feedbackLost:
+			if do.nacks == nil {
+				do.nacks = plain
+			}
+		case feedbackPicture:
+			v.requested(f.media, do)
+		case feedbackIntra:
+			for b := f.blocks; len(b) > 0; b = b[firEntry:] {
+				v.requested(binary.BigEndian.Uint32(b), do)
+			}
+		case feedbackTransport:
+			v.steer(f.transport, now)
 		}
-		do.keyframe(p.MediaSSRC)
-	case h.Type == rtcp.TypePayloadSpecificFeedback && h.Count == rtcp.FormatFIR:
-		var p rtcp.FullIntraRequest
-		if err := p.Unmarshal(b); err != nil {
-			return err
-		}
-		for _, e := range p.FIR { // RFC 5104 section 4.3.1.1: the media SSRC is in the entries
-			do.keyframe(e.SSRC)
-		}
-	case h.Type == rtcp.TypePayloadSpecificFeedback && h.Count == rtcp.FormatREMB:
-		var p rtcp.ReceiverEstimatedMaximumBitrate // nothing acts on it yet; malformed is refused
-		return p.Unmarshal(b)
+		plain = rest
 	}
 	return nil
 }
 
-// requestKeyframe asks the source that is bound to an outgoing SSRC.
-func (v *Viewer) requestKeyframe(media uint32) {
-	v.mu.Lock()
-	var src Source
-	if s := v.streamOf(media); s != nil {
-		v.stats.KeyframeRequests++
-		if s.current != nil {
-			src = s.current.source
+// requested notes a keyframe request for the source that is bound to an outgoing
+// SSRC. Called with Viewer.mu held.
+func (v *Viewer) requested(media uint32, do *todo) {
+	for i, s := range v.streams {
+		if s.ssrc != media {
+			continue
 		}
-	}
-	v.mu.Unlock()
-	if src != nil {
-		src.RequestKeyframe()
+		v.stats.KeyframeRequests++
+		if s.current != nil && i < len(do.ask) {
+			do.ask[i] = s.current.source
+		}
+		return
 	}
 }
 
-// steer gives transport-wide feedback to the catch-up that it tells of.
+// steer gives transport-wide feedback to the catch-up that it tells of. Called
+// with Viewer.mu held.
 func (v *Viewer) steer(f transportFeedback, now time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	for _, s := range v.streams {
 		if s.catchup == nil || s.catchup.log == nil || !s.catchup.running {
 			continue

@@ -2,20 +2,28 @@ package egress
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 )
 
-// sendLogSize is how many packets a sendLog remembers: over 0.2 s at 50 Mbit/s.
-const sendLogSize = 1024
+const (
+	// A sendLog begins with room for as many packets as are in flight in the
+	// first reports' time of a usual catch-up; each doubling is for a faster or
+	// longer way. At most it remembers over 0.2 s at 50 Mbit/s.
+	minSendLog = 64
+	maxSendLog = 1024
+	// reportWait is how long a packet is waited for to be reported before its
+	// place is needed more for another.
+	reportWait = time.Second
+)
 
 // sendLog remembers when the packets with a transport-wide sequence number were
 // sent, and turns what the viewer reports of them into a linkReport.
 type sendLog struct {
-	entries [sendLogSize]sentPacket
+	entries []sentPacket // by sequence number; a power of two
 	began   time.Time
-	next    uint16 // after the newest number sent
-	count   int    // entries in use
+	latest  time.Duration // when the newest was sent, since began
+	next    uint16        // after the newest number sent
+	count   int           // entries in use
 
 	// Of the reports so far. Arrivals are on the viewer's clock.
 	base        time.Duration // least of arrival minus sending
@@ -26,8 +34,8 @@ type sendLog struct {
 
 // sentPacket is an entry of a sendLog.
 type sentPacket struct {
-	at   time.Duration // since sendLog.began
-	size int32
+	at   uint32 // low bits of the microseconds since sendLog.began
+	size uint16
 	told bool // the viewer has reported it as received
 }
 
@@ -36,9 +44,42 @@ func (l *sendLog) sent(seq uint16, size int, now time.Time) {
 	if l.count == 0 {
 		l.began = now
 	}
-	l.entries[seq%sendLogSize] = sentPacket{at: now.Sub(l.began), size: int32(size)}
+	l.latest = now.Sub(l.began)
 	l.next = seq + 1
-	l.count = min(l.count+1, sendLogSize)
+	if l.count == len(l.entries) {
+		l.grow(seq)
+	}
+	l.count = min(l.count+1, len(l.entries))
+	*l.entry(seq) = sentPacket{at: uint32(l.latest.Microseconds()), size: uint16(size)}
+}
+
+// grow doubles the room if the entry that would make place for a number may
+// still be told of.
+func (l *sendLog) grow(seq uint16) {
+	n := max(minSendLog, 2*len(l.entries))
+	if n > maxSendLog {
+		return
+	}
+	if len(l.entries) > 0 {
+		if e := l.entry(seq); e.told || l.latest-l.sentAt(e) > reportWait {
+			return
+		}
+	}
+	entries := make([]sentPacket, n)
+	for i := range l.count {
+		s := seq - 1 - uint16(i)
+		entries[int(s)%n] = *l.entry(s)
+	}
+	l.entries = entries
+}
+
+// entry is where a number has its place.
+func (l *sendLog) entry(seq uint16) *sentPacket { return &l.entries[int(seq)%len(l.entries)] }
+
+// sentAt is when a packet was sent, since began.
+func (l *sendLog) sentAt(e *sentPacket) time.Duration {
+	ago := uint32(l.latest.Microseconds()) - e.at
+	return l.latest.Truncate(time.Microsecond) - time.Duration(ago)*time.Microsecond
 }
 
 // find returns the entry of a number, nil when it is not one that was sent.
@@ -46,7 +87,26 @@ func (l *sendLog) find(seq uint16) *sentPacket {
 	if age := int(l.next - 1 - seq); age >= l.count {
 		return nil
 	}
-	return &l.entries[seq%sendLogSize]
+	return l.entry(seq)
+}
+
+// untold counts the numbers of a run of n that were sent and not reported as
+// received. A datagram can tell of millions that never were.
+func (l *sendLog) untold(seq uint16, n int) (count int) {
+	for n > 0 {
+		if e := l.find(seq); e == nil {
+			gap := int(l.next - uint16(l.count) - seq) // to the oldest one
+			if l.count == 0 || gap == 0 {
+				return count
+			}
+			seq, n = seq+uint16(gap), n-gap
+			continue
+		} else if !e.told {
+			count++
+		}
+		seq, n = seq+1, n-1
+	}
+	return count
 }
 
 // delaySamples is over how many of the newest packets the least delay is taken:
@@ -63,34 +123,32 @@ func (l *sendLog) report(f transportFeedback) (r linkReport, ok bool) {
 	origin := time.Duration((f.reference-l.reference)<<8>>8) * 64 * time.Millisecond
 	var (
 		delays [delaySamples]time.Duration
-		bytes  int32
-		first  int32 // size of the first packet, whose transmission is not in the span
+		bytes  int
+		first  int // size of the first packet, whose transmission is not in the span
 		start  = l.lastArrival
 		newest time.Duration
 	)
 	fresh := !l.based
-	f.each(func(seq uint16, received bool, arrival time.Duration) {
+	missing := func(seq uint16, n int) { r.lost += l.untold(seq, n) }
+	f.each(missing, func(seq uint16, arrival time.Duration) {
 		e := l.find(seq)
-		switch {
-		case e == nil || e.told:
-			return
-		case !received:
-			r.lost++
+		if e == nil || e.told {
 			return
 		}
 		arrival += origin
 		e.told = true
-		delay := arrival - e.at
+		at := l.sentAt(e)
+		delay := arrival - at
 		if !l.based || delay < l.base {
 			l.base, l.based = delay, true
 		}
 		if fresh && r.received == 0 {
-			first, start = e.size, arrival
+			first, start = int(e.size), arrival
 		}
 		delays[r.received%delaySamples] = delay
 		r.received++
-		bytes += e.size
-		newest = max(newest, e.at)
+		bytes += int(e.size)
+		newest = max(newest, at)
 		l.lastArrival = max(l.lastArrival, arrival)
 	})
 	if r.received == 0 {
@@ -119,14 +177,12 @@ type transportFeedback struct {
 	deltas    []byte // receive deltas and padding
 }
 
-var errTransportFeedback = errors.New("egress: malformed transport-wide feedback")
-
 // parseTransportFeedback checks an RTCP packet of type 205 with format 15. The
 // result refers to b.
 func parseTransportFeedback(b []byte) (transportFeedback, error) {
 	const fixed = 20
 	if len(b) < fixed {
-		return transportFeedback{}, errTransportFeedback
+		return transportFeedback{}, errTransportShort
 	}
 	f := transportFeedback{
 		base:      binary.BigEndian.Uint16(b[12:]),
@@ -136,7 +192,7 @@ func parseTransportFeedback(b []byte) (transportFeedback, error) {
 	n, need, end := 0, 0, fixed
 	for n < f.count {
 		if end+2 > len(b) {
-			return transportFeedback{}, errTransportFeedback
+			return transportFeedback{}, errTransportShort
 		}
 		chunk := binary.BigEndian.Uint16(b[end:])
 		end += 2
@@ -152,23 +208,35 @@ func parseTransportFeedback(b []byte) (transportFeedback, error) {
 		}
 	}
 	if need > len(b)-end {
-		return transportFeedback{}, errTransportFeedback
+		return transportFeedback{}, errTransportShort
 	}
 	f.chunks, f.deltas = b[fixed:end], b[end:]
 	return f, nil
 }
 
-// each calls fn for every packet that the feedback speaks of; arrival counts
-// from the reference time.
-func (f *transportFeedback) each(fn func(seq uint16, received bool, arrival time.Duration)) {
+// each calls missing for every run of packets that the feedback says did not
+// come, and received for every one that did, in order; arrival counts from the
+// reference time.
+func (f *transportFeedback) each(missing func(seq uint16, n int), received func(seq uint16, arrival time.Duration)) {
 	var arrival time.Duration
 	seq, left, deltas := f.base, f.count, f.deltas
 	for chunks := f.chunks; len(chunks) >= 2; chunks = chunks[2:] {
 		chunk := binary.BigEndian.Uint16(chunks)
-		for i := 0; i < chunkLength(chunk) && left > 0; i, left = i+1, left-1 {
+		length := min(chunkLength(chunk), left)
+		left -= length
+		if chunk>>15 == 0 && deltaSize(chunkSymbol(chunk, 0)) == 0 {
+			missing(seq, length)
+			seq += uint16(length)
+			continue
+		}
+		for i := range length {
 			var ticks int
 			size := deltaSize(chunkSymbol(chunk, i))
 			switch size {
+			case 0:
+				missing(seq, 1)
+				seq++
+				continue
 			case 1:
 				ticks = int(deltas[0])
 			case 2:
@@ -176,7 +244,7 @@ func (f *transportFeedback) each(fn func(seq uint16, received bool, arrival time
 			}
 			deltas = deltas[size:]
 			arrival += time.Duration(ticks) * 250 * time.Microsecond
-			fn(seq, size > 0, arrival)
+			received(seq, arrival)
 			seq++
 		}
 	}
