@@ -1,38 +1,33 @@
 package sfu
 
-import "time"
+// audience counts the subscriptions of a room by the name that they were made
+// with, "" for the program. It is guarded by the room's lock.
+type audience map[string]int
 
-// countAge is how old a count of viewers may be: counting walks over all of a
-// room's, and each of them may ask.
-const countAge = time.Second
+func (a audience) enter(s *Subscription) { a[s.name]++ }
 
-// audience is how many viewers each publication of a room had a moment ago.
-// It is guarded by the room's lock.
-type audience struct {
-	at      time.Time
-	viewers map[string]int
+func (a audience) leave(s *Subscription) {
+	if a[s.name]--; a[s.name] == 0 {
+		delete(a, s.name)
+	}
 }
 
-// Viewers is about how many viewers, this one among them, watch the same.
+// viewers is how many watch a publication, "": how many wait for a program.
+// Called with the room's lock held.
+func (r *room) viewers(publication string) int {
+	n := r.audience[publication]
+	if publication != "" && publication == r.program {
+		n += r.audience[""]
+	}
+	return n
+}
+
+// Viewers is how many viewers, this one among them, watch the same.
 func (s *Subscription) Viewers() int {
-	r := s.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
 	if s.ended {
 		return 0
 	}
-	now := time.Now()
-	if a := &r.audience; a.viewers == nil || now.Sub(a.at) >= countAge {
-		a.at, a.viewers = now, r.countViewers()
-	}
-	return max(1, r.audience.viewers[s.target()])
-}
-
-// countViewers counts by publication; called with the room's lock held.
-func (r *room) countViewers() map[string]int {
-	viewers := make(map[string]int)
-	for s := range r.subscriptions {
-		viewers[s.target()]++
-	}
-	return viewers
+	return s.room.viewers(s.target())
 }

@@ -39,7 +39,7 @@ func (t *Track) reformat() {
 	t.toReformat = false
 	r := t.claim.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.leaveSoon()
 	for s := range r.subscriptions {
 		to := &s.sinks[t.kind]
 		if !to.bound || to.track != t {

@@ -193,7 +193,7 @@ func (c *Claim) end() {
 func (c *Claim) goLive(now time.Time) {
 	r := c.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.leaveSoon()
 	if !c.is(claimStarted) {
 		return
 	}
@@ -245,7 +245,7 @@ func (c *Claim) AddTrack(cfg TrackConfig, src Source) (*Track, error) {
 func (c *Claim) drop(t *Track) {
 	r := c.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.leaveSoon()
 	running := slices.DeleteFunc(slices.Clone(*c.running.Load()), func(o *Track) bool { return o == t })
 	c.running.Store(&running)
 	if c.removeLayer(t) {

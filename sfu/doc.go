@@ -16,8 +16,18 @@
 // it also watches the layers of a simulcast.
 // Callbacks ([ClaimConfig], [SubscriptionConfig]) run on goroutines of their
 // own, but for [Config].OnEvent, and OnAir and LayersChanged of a subscription,
-// which whoever changed a room calls once its lock is released. [Rooms.Close]
-// waits for all of them.
+// which whoever changed a room calls once its lock is released, unless that is
+// one of the two goroutines above: then another does. [Rooms.Close] waits for all
+// of them.
+//
+// # Many viewers
+//
+// A packet costs one call for each viewer and nothing else that grows with
+// them; memory is taken for many packets at a time (slab.go). To join and to
+// leave cost the same however many there are. room.refresh looks at all viewers
+// of a room, when its publications change; those who wait for a layer of
+// simulcast are looked at by themselves (room.refreshSome), so that neither one
+// viewer's selection nor a keyframe is work for all.
 //
 // # Locks
 //

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -25,8 +26,8 @@ type Event struct {
 	Session     string // the publisher's, where there is one
 }
 
-// eventQueue makes calls in the order in which they were put, without a
-// goroutine and without the locks of those who put them.
+// eventQueue makes calls in the order in which they were put, without the locks
+// of those who put them and, but for those who cannot wait, without a goroutine.
 type eventQueue struct {
 	hook func(Event)
 
@@ -49,6 +50,17 @@ func (q *eventQueue) call(f func()) {
 	q.waiting = append(q.waiting, f)
 }
 
+// idle tells whether nothing waits, or another drains.
+func (q *eventQueue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.draining || len(q.waiting) == 0
+}
+
+// drainBatch is how many calls are made in one go. Then whoever has a packet to
+// send comes first: a core may have to do both.
+const drainBatch = 32
+
 // drain makes the calls; called without locks. One caller at a time does the
 // work for all, so that the order holds.
 func (q *eventQueue) drain() {
@@ -62,8 +74,11 @@ func (q *eventQueue) drain() {
 		batch := q.waiting
 		q.waiting = nil
 		q.mu.Unlock()
-		for _, f := range batch {
+		for i, f := range batch {
 			f()
+			if i%drainBatch == drainBatch-1 {
+				runtime.Gosched()
+			}
 		}
 		q.mu.Lock()
 	}

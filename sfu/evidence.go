@@ -120,7 +120,7 @@ func (t *Track) disordered() bool {
 func (t *Track) withhold(yes bool) {
 	r := t.claim.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.leaveSoon()
 	if t.withheld.Load() == yes || t.claim.is(claimEnded) {
 		return
 	}

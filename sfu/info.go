@@ -104,7 +104,6 @@ func (r *room) info() RoomInfo {
 		Name: r.name, Settings: r.settings, Created: r.created, Explicit: r.explicit,
 		Program: r.program, Viewers: len(r.subscriptions),
 	}
-	viewers := r.countViewers()
 	now := time.Now()
 	for _, p := range r.publications {
 		c := p.current
@@ -114,7 +113,7 @@ func (r *room) info() RoomInfo {
 		info.Live = info.Live || p.live()
 		pi := PublicationInfo{
 			Name: p.name, Session: c.cfg.Session, Identity: c.cfg.Identity,
-			Live: p.live(), Since: c.since, Viewers: viewers[p.name],
+			Live: p.live(), Since: c.since, Viewers: r.viewers(p.name),
 		}
 		for _, layers := range c.layers {
 			if len(layers) == 0 {

@@ -64,13 +64,18 @@ func (c *Claim) watch(now time.Time) (next time.Time) {
 	}
 	r := c.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.leaveSoon()
+	changed := false
 	if due {
 		c.surveyAt = now.Add(surveyInterval)
-		keyed = c.survey(now) || keyed
+		changed = c.survey(now)
 	}
-	if keyed && !c.is(claimEnded) {
+	switch {
+	case c.is(claimEnded):
+	case changed:
 		r.refresh(now)
+	case keyed:
+		r.refreshSome(now)
 	}
 	return c.surveyAt
 }

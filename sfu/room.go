@@ -22,9 +22,11 @@ type room struct {
 	settings      Settings
 	publications  map[string]*publication // those with a claim
 	subscriptions map[*Subscription]struct{}
+	restless      map[*Subscription]struct{} // see Subscription.restless
 	program       string
-	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed
 	audience      audience
+	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed
+	deadlines     deadlines
 }
 
 func newRoom(rs *Rooms, name string) *room {
@@ -34,16 +36,32 @@ func newRoom(rs *Rooms, name string) *room {
 		created:       time.Now(),
 		publications:  make(map[string]*publication),
 		subscriptions: make(map[*Subscription]struct{}),
+		restless:      make(map[*Subscription]struct{}),
+		audience:      make(audience),
 	}
 }
 
 // leave unlocks the room, after removing it when nobody is left in it.
 func (r *room) leave() {
+	r.unlock()
+	r.rooms.events.drain()
+}
+
+// leaveSoon is leave for goroutines that have packets to forward or to ask for:
+// to tell thousands of viewers something takes its time.
+func (r *room) leaveSoon() {
+	r.unlock()
+	if q := &r.rooms.events; q.idle() || r.rooms.spawn(q.drain) {
+		return
+	}
+	r.rooms.events.drain()
+}
+
+func (r *room) unlock() {
 	if !r.gone && !r.explicit && len(r.publications) == 0 && len(r.subscriptions) == 0 {
 		r.vanish()
 	}
 	r.mu.Unlock()
-	r.rooms.events.drain()
 }
 
 func (r *room) vanish() {
@@ -83,61 +101,73 @@ func (r *room) dismiss(c *Claim, why EndReason) {
 	}
 }
 
+// deadlines are when to look at a room again, the zero time: not by the clock.
+type deadlines struct {
+	all  time.Time // at all of it
+	some time.Time // at restless subscriptions
+}
+
+// due tells whether a deadline has come; if not, next is to be no later.
+func due(deadline, now time.Time, next *time.Time) bool {
+	if !deadline.After(now) {
+		return true
+	}
+	if next.IsZero() || deadline.Before(*next) {
+		*next = deadline
+	}
+	return false
+}
+
 // refresh lets those take over who waited for it, works out the program, binds every subscription to what it should
 // get, ends those that have waited long enough, and arms the timer.
 func (r *room) refresh(now time.Time) {
-	var next time.Time // earliest deadline
-	due := func(t time.Time) bool {
-		if !t.After(now) {
-			return true
-		}
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
-		return false
-	}
+	r.deadlines = deadlines{}
 	for _, p := range r.publications {
-		if n := len(p.waiting); n > 0 && due(p.holdOff()) {
+		if n := len(p.waiting); n > 0 && due(p.holdOff(), now, &r.deadlines.all) {
 			p.waiting[n-1].begin(now)
 		}
-		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover) {
+		if c := p.current; c != nil && !c.handover.IsZero() && due(c.handover, now, &r.deadlines.all) {
 			c.handover = time.Time{}
-		}
-		if p.current != nil {
-			for _, t := range p.current.layers[video] {
-				t.awaited.Store(false) // who still waits says so below
-			}
 		}
 	}
 	r.chooseProgram()
+	r.awaitNothing()
 	for s := range r.subscriptions {
-		p := r.publications[s.target()]
-		s.bind(p, now)
-		if until := s.patience(); !until.IsZero() && due(until) {
-			s.selection = Selection{}
-			s.bind(p, now)
-		}
-		live := p != nil && p.live()
-		s.tell(live)
-		if again := s.tellLayers(p, now); !again.IsZero() {
-			due(again)
-		}
-		if live {
-			s.idleSince = time.Time{}
-			continue
-		}
-		if s.idleSince.IsZero() {
-			s.idleSince = now
-		}
-		if !r.settings.Wait && due(s.idleSince.Add(r.rooms.cfg.Linger)) {
-			s.end()
-		}
+		s.refresh(now)
 	}
-	r.arm(now, next)
+	r.arm(now)
 }
 
-// arm sets the timer to the next deadline; the zero time is none.
-func (r *room) arm(now, next time.Time) {
+// refreshSome is refresh when nothing has changed but the time, or a layer that
+// somebody waits for.
+func (r *room) refreshSome(now time.Time) {
+	r.deadlines.some = time.Time{}
+	r.awaitNothing()
+	for s := range r.restless {
+		s.refresh(now)
+	}
+	r.arm(now)
+}
+
+// awaitNothing forgets which layers are waited for: who still waits says so
+// again, and is restless.
+func (r *room) awaitNothing() {
+	for _, p := range r.publications {
+		if p.current == nil {
+			continue
+		}
+		for _, t := range p.current.layers[video] {
+			t.awaited.Store(false)
+		}
+	}
+}
+
+// arm sets the timer to the next deadline.
+func (r *room) arm(now time.Time) {
+	next := r.deadlines.all
+	if some := r.deadlines.some; next.IsZero() || !some.IsZero() && some.Before(next) {
+		next = some
+	}
 	switch {
 	case next.IsZero():
 		if r.timer != nil {
@@ -154,8 +184,13 @@ func (r *room) arm(now, next time.Time) {
 func (r *room) tick() {
 	r.mu.Lock()
 	defer r.leave()
-	if !r.gone {
-		r.refresh(time.Now())
+	now := time.Now()
+	switch all := r.deadlines.all; {
+	case r.gone:
+	case !all.IsZero() && !all.After(now):
+		r.refresh(now)
+	default:
+		r.refreshSome(now)
 	}
 }
 

@@ -65,7 +65,9 @@ func (s *Subscription) Select(want Selection) error {
 	}
 	s.selection = want
 	s.sinks[video].next = nil // the time to wait begins now
-	r.refresh(time.Now())
+	now := time.Now()
+	s.refresh(now)
+	r.arm(now)
 	return nil
 }
 
@@ -77,7 +79,7 @@ func (c *Claim) hasLayers() bool { return c != nil && c.live() && len(c.layers[v
 func (s *Subscription) Layers() (layers []LayerInfo, selected string) {
 	r := s.room
 	r.mu.Lock()
-	defer r.leave()
+	defer r.mu.Unlock()
 	p := r.publications[s.target()]
 	if p == nil || !p.current.hasLayers() {
 		return nil, ""

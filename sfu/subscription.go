@@ -54,6 +54,10 @@ type Subscription struct {
 	selection      Selection
 	told           layerState // at the last call of LayersChanged
 	toldAt         time.Time
+	// restless: it waits for a keyframe of another layer, or has not been told
+	// yet what it is to be told of layers. It must be looked at, though nothing
+	// changes for the others.
+	restless bool
 }
 
 // sink is one kind of media of a subscription.
@@ -90,6 +94,7 @@ func (rs *Rooms) Subscribe(roomName, publication string, cfg SubscriptionConfig)
 		return nil, ErrTooMany
 	}
 	r.subscriptions[s] = struct{}{}
+	r.audience.enter(s)
 	if p == nil || !p.live() {
 		s.idleSince = time.Now()
 	} else {
@@ -172,7 +177,49 @@ func (s *Subscription) remove() bool {
 	s.ended = true
 	s.bind(nil, time.Now())
 	delete(s.room.subscriptions, s)
+	s.room.audience.leave(s)
+	s.rest(false)
 	return true
+}
+
+// refresh is what room.refresh does for one subscription.
+func (s *Subscription) refresh(now time.Time) {
+	r := s.room
+	p := r.publications[s.target()]
+	s.bind(p, now)
+	if until := s.patience(); !until.IsZero() && due(until, now, &r.deadlines.some) {
+		s.selection = Selection{}
+		s.bind(p, now)
+	}
+	live := p != nil && p.live()
+	s.tell(live)
+	again := s.tellLayers(p, now)
+	if !again.IsZero() {
+		due(again, now, &r.deadlines.some)
+	}
+	s.rest(s.sinks[video].next != nil || !again.IsZero())
+	if live {
+		s.idleSince = time.Time{}
+		return
+	}
+	if s.idleSince.IsZero() {
+		s.idleSince = now
+	}
+	if !r.settings.Wait && due(s.idleSince.Add(r.rooms.cfg.Linger), now, &r.deadlines.all) {
+		s.end()
+	}
+}
+
+// rest sets whether the subscription is restless.
+func (s *Subscription) rest(restless bool) {
+	switch {
+	case restless == s.restless:
+	case restless:
+		s.room.restless[s] = struct{}{}
+	default:
+		delete(s.room.restless, s)
+	}
+	s.restless = restless
 }
 
 // target is the name of the publication that the viewer should get now.
