@@ -151,15 +151,15 @@ func (c *catchup) fill(now time.Time) {
 }
 
 // pace sends what the stream may send in this tick; the stream is live when
-// nothing is left.
-func (s *Stream) pace(now time.Time) {
+// nothing is left. On is false when it is not to be visited again.
+func (s *Stream) pace(out *batch, now time.Time) (on bool) {
 	v := s.viewer
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	c := s.catchup
 	if c == nil || !v.live() {
-		v.plane.paced(s, false)
-		return
+		s.visited = false
+		return false
 	}
 	c.fill(now)
 	for len(c.queue) > 0 && (c.credit > 0 || !c.pacing) {
@@ -170,18 +170,13 @@ func (s *Stream) pace(now time.Time) {
 				s.skip(now)
 			}
 		}
-		s.forward(p, now)
+		s.forward(out, p, now)
 		c.credit -= float64(len(p.Payload) + rtpHeader + maxOverhead)
 	}
-	if len(c.queue) == 0 {
-		s.endCatchup()
+	if len(c.queue) > 0 {
+		return true
 	}
-}
-
-// endCatchup makes the stream live. Called with Viewer.mu held.
-func (s *Stream) endCatchup() {
-	if s.catchup != nil {
-		s.catchup = nil
-		s.viewer.plane.paced(s, false)
-	}
+	s.catchup = nil
+	s.visited = false
+	return false
 }

@@ -363,7 +363,8 @@ func TestCatchupKeepsShortQueue(t *testing.T) {
 func TestCatchupBeforeStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		far := newFarEnd(t, gcm)
-		plane := NewPlane(far, discard)
+		plane := NewPlane(discard, far)
+		far.plane = plane
 		v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
 		src := newTrack(90000)
 		s := v.Stream("video")
@@ -387,9 +388,6 @@ func TestCatchupBeforeStart(t *testing.T) {
 
 func TestCatchupOverflow(t *testing.T) {
 	_, v, far := start(t, gcm, defaultStreams())
-	v.mu.Lock()
-	v.addr = viewerAddr
-	v.mu.Unlock()
 	src := newTrack(90000)
 	s := v.Stream("video")
 	// The pacer does not get at the stream before it is full: it is not told.
@@ -398,13 +396,17 @@ func TestCatchupOverflow(t *testing.T) {
 	s2.Bind(src, videoFormat, []*Packet{src.key(base, 0, "k")})
 	for i := range uint64(maxWaiting + 1) {
 		s2.Write(src.packet(base+1+i, 0, "x"))
+		if i%maxQueue == maxQueue-1 {
+			v.plane.settle()
+		}
 	}
+	v.plane.settle()
 	if s2.catchup != nil || !s2.waitKey || src.asked() != 1 {
 		t.Errorf("got %d keyframe requests, want the queue given up and one request", src.asked())
 	}
 
 	s.Bind(src, videoFormat, []*Packet{src.key(base, 0, "k")})
-	s.pace(time.Now())
+	s.paceNow()
 	v.mu.Lock()
 	s.abandon()
 	v.mu.Unlock()

@@ -72,12 +72,12 @@ func newRewriting(t *testing.T) *rewriting {
 	far := newFarEnd(t, gcm)
 	r := &rewriting{
 		t: t, far: far, now: time.Now(),
-		plane:   newPlane(far, slog.New(slog.DiscardHandler)),
+		plane:   newPlane(slog.New(slog.DiscardHandler), far),
 		tracks:  [2]*track{newTrack(90000), newTrack(90000)},
 		newest:  [2]uint64{base, 5 << 16},
 		highest: map[uint32]uint64{}, sent: map[uint32]map[uint64][]byte{},
 	}
-	far.onRTP = r.arrived
+	far.plane, far.onRTP = r.plane, r.arrived
 	r.v = r.plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
 	if err := r.v.Start(far.keys, viewerAddr); err != nil {
 		t.Fatal(err)
@@ -146,9 +146,9 @@ func (r *rewriting) step(b []byte) {
 		_ = r.v.HandleRTCP(r.far.seal(nack)) // refused after too many senders
 	case 8:
 		r.now = r.now.Add(time.Duration(b[1]) * time.Millisecond)
-		r.plane.pace(r.now)
+		r.plane.paceNow(r.now)
 	case 9:
-		r.plane.report(r.now.Add(time.Duration(b[1]) * time.Second))
+		r.v.reportNow(r.now.Add(time.Duration(b[1]) * time.Second))
 	case 10: // anything under the viewer's keys
 		_ = r.v.HandleRTCP(r.far.sealRaw(append([]byte{0x80 | b[1]&0x1f, 200 + b[2]%8, 0, 1}, 0x11, 0x11, 0x11, b[3])))
 	default:
@@ -167,7 +167,7 @@ func FuzzRewrite(f *testing.F) {
 		for ; len(b) >= 4 && !t.Failed(); b = b[4:] {
 			r.step(b[:4])
 		}
-		r.plane.pace(r.now.Add(time.Second))
+		r.plane.paceNow(r.now.Add(time.Second))
 		r.v.Stop()
 	})
 }

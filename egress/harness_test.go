@@ -53,8 +53,9 @@ type received struct {
 // farEnd is the viewer's side of the wire: it opens what is sent with pion, and
 // keeps it. It is the PacketWriter of a plane.
 type farEnd struct {
-	t    testing.TB
-	keys Keys
+	t     testing.TB
+	keys  Keys
+	plane *Plane // which is made to send before anything is looked at
 
 	mu    sync.Mutex
 	in    *srtp.Context
@@ -114,11 +115,61 @@ func (f *farEnd) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 
 // take returns what came since the last call.
 func (f *farEnd) take() []received {
+	f.settle()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	got := f.got
 	f.got = nil
 	return got
+}
+
+// settle lets the plane send what it holds back.
+func (f *farEnd) settle() {
+	if f.plane != nil {
+		f.plane.settle()
+	}
+}
+
+// settle does what the shards would do within moments.
+func (p *Plane) settle() {
+	for _, sh := range p.shards {
+		sh.owner.Lock()
+		sh.mu.Lock()
+		sh.adopt(time.Now())
+		sh.mu.Unlock()
+		sh.flush(time.Now())
+		for len(sh.rest) > 0 {
+			sh.flushRest(time.Now())
+		}
+		sh.out.flush()
+		sh.owner.Unlock()
+	}
+}
+
+// paceNow does what the shards do at a tick of their pacers.
+func (p *Plane) paceNow(now time.Time) {
+	p.settle()
+	for _, sh := range p.shards {
+		sh.owner.Lock()
+		sh.pace(now)
+		sh.out.flush()
+		sh.owner.Unlock()
+	}
+}
+
+// paceNow is a tick of the pacer for one stream.
+func (s *Stream) paceNow() {
+	out := s.viewer.plane.borrow(s.viewer)
+	defer s.viewer.plane.giveBack(out)
+	s.pace(out, time.Now())
+}
+
+// reportNow sends the reports of a viewer.
+func (v *Viewer) reportNow(now time.Time) {
+	v.plane.settle()
+	out := v.plane.borrow(v)
+	defer v.plane.giveBack(out)
+	v.report(out, now)
 }
 
 // takeRTP returns the RTP packets of an SSRC that came since the last call;
@@ -145,6 +196,7 @@ func (f *farEnd) seal(packets ...rtcp.Packet) []byte {
 
 func (f *farEnd) sealRaw(raw []byte) []byte {
 	f.t.Helper()
+	f.settle()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sealed, err := f.out.EncryptRTCP(nil, raw, nil)
@@ -223,7 +275,8 @@ func (t *track) key(seq uint64, ts uint32, payload string) *Packet {
 func start(t testing.TB, profile srtp.ProtectionProfile, streams []StreamConfig) (*Plane, *Viewer, *farEnd) {
 	t.Helper()
 	far := newFarEnd(t, profile)
-	plane := NewPlane(far, slog.New(slog.DiscardHandler))
+	plane := NewPlane(slog.New(slog.DiscardHandler), far)
+	far.plane = plane
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: streams})
 	if err := v.Start(far.keys, viewerAddr); err != nil {

@@ -1,10 +1,5 @@
 package egress
 
-import (
-	"encoding/binary"
-	"hash/maphash"
-)
-
 // segment is a run of packets of one binding whose outgoing index is their
 // incoming sequence number plus a constant. It ends where the next begins.
 type segment struct {
@@ -125,37 +120,22 @@ func (w *window) has(index uint64) bool {
 // time under its index only if it is the same. A source that numbered its
 // packets anew must not be able to break the encryption.
 type contents struct {
-	seed    maphash.Seed
 	entries [contentsSize]struct{ index, sum uint32 }
 }
 
 // contentsSize is how many packets back an identical packet is sent again: five
 // seconds of audio, which alone comes without RTX from browsers.
-const contentsSize = 255 // and the seed: 2 KiB
+const contentsSize = 256
 
 // note remembers the packet of an index.
 func (c *contents) note(p *Packet, index uint64) {
-	e := &c.entries[index%uint64(len(c.entries))]
-	e.index, e.sum = uint32(index), c.sum(p)
+	e := &c.entries[index%contentsSize]
+	e.index, e.sum = uint32(index), p.checksum()
 }
 
 // match tells whether a packet is the one of an index; false also when that is
 // forgotten.
 func (c *contents) match(p *Packet, index uint64) bool {
-	e := &c.entries[index%uint64(len(c.entries))]
-	return e.index == uint32(index) && e.sum == c.sum(p)
-}
-
-// sum covers all that is written of a packet.
-func (c *contents) sum(p *Packet) uint32 {
-	var fixed [5]byte
-	binary.BigEndian.PutUint32(fixed[:], p.Timestamp)
-	if p.Marker {
-		fixed[4] = 1
-	}
-	sum := maphash.Bytes(c.seed, p.Payload) ^ maphash.Bytes(c.seed, fixed[:])*3
-	for i, e := range p.Extensions {
-		sum = sum*31 + maphash.Bytes(c.seed, e.Value) + uint64(e.Kind) + uint64(i)
-	}
-	return uint32(sum >> 32)
+	e := &c.entries[index%contentsSize]
+	return e.index == uint32(index) && e.sum == p.checksum()
 }

@@ -143,6 +143,8 @@ func (v *Viewer) resend(media uint32, batch []lookup, now time.Time) {
 	for i, l := range batch {
 		packets[i] = l.from.source.Packet(l.in)
 	}
+	out := v.plane.borrow(v)
+	defer v.plane.giveBack(out) // sends it, and after Viewer.mu is free again
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.streamOf(media)
@@ -157,7 +159,7 @@ func (v *Viewer) resend(media uint32, batch []lookup, now time.Time) {
 			continue
 		}
 		if p := packets[i]; p != nil && p.Seq == l.in && len(p.Payload) <= maxPayload {
-			s.again(l, p, now)
+			s.again(out, l, p, now)
 		}
 	}
 }
@@ -168,7 +170,7 @@ func (s *Stream) rtx(b *binding) bool {
 }
 
 // again sends a packet once more. Called with Viewer.mu held and keys set.
-func (s *Stream) again(l lookup, p *Packet, now time.Time) {
+func (s *Stream) again(out *batch, l lookup, p *Packet, now time.Time) {
 	v := s.viewer
 	if s.answers == nil {
 		s.answers = new(answers)
@@ -177,7 +179,7 @@ func (s *Stream) again(l lookup, p *Packet, now time.Time) {
 		// It was late, or what is to be read from it made it look like one to
 		// be left out, and was never sent: this is the first time.
 		if l.from == s.current {
-			s.send(p, l.index, now)
+			s.send(out, p, l.index, now)
 		}
 		return
 	}
@@ -193,33 +195,32 @@ func (s *Stream) again(l lookup, p *Packet, now time.Time) {
 	var size int
 	if rtx {
 		h.payloadType, h.ssrc = l.from.format.RTXPayloadType, s.rtxSSRC
-		size = s.retransmit(&h, l.from, p)
+		size = s.retransmit(out, &h, l.from, p)
 	} else {
-		size = s.transmit(&h, l.from, p, l.index)
+		size = s.transmit(out, &h, l.from, p, l.index)
 	}
 	if s.catchup != nil {
 		s.catchup.credit -= float64(size)
 	}
 	v.stats.Retransmitted++
-	v.plane.retransmitted.Add(1)
+	out.again++
 }
 
 // retransmit sends a payload on the retransmission SSRC: the original sequence
 // number comes before it (RFC 4588 section 4).
-func (s *Stream) retransmit(h *header, b *binding, p *Packet) (size int) {
+func (s *Stream) retransmit(out *batch, h *header, b *binding, p *Packet) (size int) {
 	v := s.viewer
 	original, index := h.seq, s.rtxNext
 	s.rtxNext++
 	h.seq = uint16(index)
-	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
-	defer v.plane.buffers.Put(buf)
-	n := h.put(buf[:])
+	buf := out.room()
+	n := h.put(buf)
 	binary.BigEndian.PutUint16(buf[n:], original)
 	end := n + 2 + copy(buf[n+2:], p.Payload)
 	if b.shift.changes(p) {
 		b.shift.apply(buf[n+2:end], p)
 	}
-	size = v.seal.seal(buf[:], n, buf[n:end], h.ssrc, index)
-	v.plane.write(buf[:size], v.addr)
+	size = v.seal.seal(buf, n, buf[n:end], h.ssrc, index)
+	out.add(v.to, size)
 	return size
 }

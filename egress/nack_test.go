@@ -266,10 +266,11 @@ func TestNACKOfChangedPacket(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v, far, src, first := playing(t, plainFormat, 3)
-			changed := *src.Packet(base + 1)
-			tc.change(&changed)
+			changed := new(Packet)
+			src.Packet(base + 1).CopyTo(changed)
+			tc.change(changed)
 			src.mu.Lock()
-			src.ring[base+1] = &changed
+			src.ring[base+1] = changed
 			src.mu.Unlock()
 			far.nack(v, videoSSRC, first+1)
 			if got := far.take(); len(got) != 0 {
@@ -380,7 +381,7 @@ func TestIndexIsNeverUsedTwice(t *testing.T) {
 					far.nack(v, videoSSRC, uint16(next-rng(30)))
 				}
 				if rng(3) == 0 {
-					s.pace(time.Now())
+					s.paceNow()
 				}
 				at++
 			}

@@ -1,6 +1,11 @@
 package egress
 
-import "time"
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+)
 
 // ExtensionKind names an RTP header extension (RFC 8285) that the gateway knows.
 type ExtensionKind uint8
@@ -42,4 +47,37 @@ type Packet struct {
 	// packets have none.
 	Extensions []HeaderExtension
 	Arrived    time.Time
+
+	// sum is the checksum once somebody needed it, 0 before. That it is of a type
+	// that must not be copied keeps it from being taken over by another packet.
+	sum atomic.Uint32
+}
+
+// CopyTo makes q what p is. Q must be new: nobody has seen it yet.
+func (p *Packet) CopyTo(q *Packet) {
+	q.Seq, q.Timestamp, q.Marker, q.Key, q.Arrived = p.Seq, p.Timestamp, p.Marker, p.Key, p.Arrived
+	q.PictureID, q.TL0 = p.PictureID, p.TL0
+	q.Payload, q.Extensions = p.Payload, p.Extensions
+}
+
+// checksumSeed makes checksums unpredictable to publishers.
+var checksumSeed = maphash.MakeSeed()
+
+// checksum covers all that is written of the packet.
+func (p *Packet) checksum() uint32 {
+	if sum := p.sum.Load(); sum != 0 {
+		return sum
+	}
+	var fixed [5]byte
+	binary.BigEndian.PutUint32(fixed[:], p.Timestamp)
+	if p.Marker {
+		fixed[4] = 1
+	}
+	sum := maphash.Bytes(checksumSeed, p.Payload) ^ maphash.Bytes(checksumSeed, fixed[:])*3
+	for i, e := range p.Extensions {
+		sum = sum*31 + maphash.Bytes(checksumSeed, e.Value) + uint64(e.Kind) + uint64(i)
+	}
+	short := max(1, uint32(sum>>32))
+	p.sum.Store(short)
+	return short
 }

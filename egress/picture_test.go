@@ -186,7 +186,7 @@ func BenchmarkWriteRenumbered(b *testing.B) {
 // renumbering is sending to a viewer whose source is not the first.
 func renumbering(t testing.TB) (next func()) {
 	t.Helper()
-	plane := NewPlane(nowhere{}, discard)
+	plane := newPlane(discard, nowhere{})
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
 	if err := v.Start(testKeys(t, gcm), viewerAddr); err != nil {
@@ -205,5 +205,6 @@ func renumbering(t testing.TB) (next func()) {
 		p.Seq++
 		p.Timestamp += 3000
 		s.Write(p)
+		plane.settle()
 	}
 }

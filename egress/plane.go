@@ -3,13 +3,7 @@ package egress
 import (
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
-	"os"
 	"sync"
-	"sync/atomic"
-	"syscall"
-	"time"
 )
 
 // ErrClosed is returned by operations on a closed Plane or Viewer.
@@ -22,33 +16,22 @@ const bufferSize = 2048
 // original sequence number of a retransmission (RFC 4588).
 const maxPayload = bufferSize - maxHeader - maxOverhead - 2
 
-// PacketWriter is the sending half of the media socket. A write must not wait
-// for a full socket: it returns EAGAIN, ENOBUFS or a deadline error, the packet
-// is counted as dropped, and the viewer asks for it again.
-type PacketWriter interface {
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
-}
-
-// Plane is the sending side of the media socket, shared by all viewers. It has
-// two goroutines, whatever the number of viewers: one sends the sender reports,
-// one paces the viewers that catch up. Both sleep while there is nothing to do.
+// Plane is the sending side of the media sockets, shared by all viewers. Its
+// viewers are spread over shards, one for each socket, with a goroutine each;
+// these sleep while there is nothing to do.
 type Plane struct {
-	conn    PacketWriter
 	log     *slog.Logger
-	buffers sync.Pool // of *[bufferSize]byte
+	shards  []*shard
+	count   counters
+	buffers sync.Pool // of *[bufferSize]byte, for what comes in
+	batches sync.Pool // of *batch, for what is sent outside of the shards
 
-	packets, bytes, retransmitted atomic.Uint64
-	dropped, oversize, failed     atomic.Uint64
+	done chan struct{}
+	wg   sync.WaitGroup
 
-	done     chan struct{}
-	reports  chan struct{} // capacity 1: there are viewers to report to
-	catchUps chan struct{} // capacity 1: there are streams to pace
-	wg       sync.WaitGroup
-
-	mu       sync.Mutex // guards what follows; taken after Viewer.mu
-	closed   bool
-	viewers  map[*Viewer]time.Time // started viewers, and when their next reports are due
-	catching map[*Stream]struct{}
+	mu      sync.Mutex // guards what follows; taken after Viewer.mu
+	closed  bool
+	viewers map[*Viewer]struct{} // started and not stopped
 }
 
 // PlaneStats counts what a plane sent to all viewers over its life.
@@ -62,26 +45,56 @@ type PlaneStats struct {
 	CatchingUp     int    // streams that are paced now
 }
 
-// NewPlane starts a plane that writes to conn.
-func NewPlane(conn PacketWriter, log *slog.Logger) *Plane {
-	p := newPlane(conn, log)
-	p.wg.Go(func() { p.run(p.reports, reportTick, p.report) })
-	p.wg.Go(func() { p.run(p.catchUps, paceTick, p.pace) })
+// NewPlane starts a plane with a shard for each socket. All of them send from
+// the same address. It takes one socket at least.
+func NewPlane(log *slog.Logger, sockets ...PacketWriter) *Plane {
+	p := newPlane(log, sockets...)
+	for _, sh := range p.shards {
+		p.wg.Go(sh.run)
+	}
 	return p
 }
 
 // newPlane makes a plane that does nothing by itself.
-func newPlane(conn PacketWriter, log *slog.Logger) *Plane {
-	return &Plane{
-		conn:     conn,
-		log:      log,
-		buffers:  sync.Pool{New: func() any { return new([bufferSize]byte) }},
-		done:     make(chan struct{}),
-		reports:  make(chan struct{}, 1),
-		catchUps: make(chan struct{}, 1),
-		viewers:  make(map[*Viewer]time.Time),
-		catching: make(map[*Stream]struct{}),
+func newPlane(log *slog.Logger, sockets ...PacketWriter) *Plane {
+	p := &Plane{
+		log:     log,
+		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
+		done:    make(chan struct{}),
+		viewers: make(map[*Viewer]struct{}),
 	}
+	for _, s := range sockets {
+		p.shards = append(p.shards, newShard(p, s))
+	}
+	return p
+}
+
+// place is the shard for one more viewer: that with the fewest.
+func (p *Plane) place() *shard {
+	best := p.shards[0]
+	for _, sh := range p.shards[1:] {
+		if sh.viewers.Load() < best.viewers.Load() {
+			best = sh
+		}
+	}
+	best.viewers.Add(1)
+	return best
+}
+
+// borrow returns a batch for what is sent to a viewer outside of its shard.
+func (p *Plane) borrow(v *Viewer) *batch {
+	b, ok := p.batches.Get().(*batch)
+	if !ok {
+		return newBatch(v.shard.socket, &p.count, answerArena, answerMessages)
+	}
+	b.socket = v.shard.socket
+	return b
+}
+
+// giveBack sends what is in a batch.
+func (p *Plane) giveBack(b *batch) {
+	b.flush()
+	p.batches.Put(b)
 }
 
 // Close stops all viewers and ends the plane's own goroutines; no viewer sends
@@ -112,51 +125,33 @@ func (p *Plane) Close() error {
 
 // Stats returns a copy of the plane's counters.
 func (p *Plane) Stats() PlaneStats {
+	catching := 0
+	for _, sh := range p.shards {
+		catching += int(sh.paced.Load())
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return PlaneStats{
-		Packets:       p.packets.Load(),
-		Bytes:         p.bytes.Load(),
-		Retransmitted: p.retransmitted.Load(),
-		Dropped:       p.dropped.Load(),
-		Oversize:      p.oversize.Load(),
-		WriteErrors:   p.failed.Load(),
+		Packets:       p.count.packets.Load(),
+		Bytes:         p.count.bytes.Load(),
+		Retransmitted: p.count.retransmitted.Load(),
+		Dropped:       p.count.dropped.Load(),
+		Oversize:      p.count.oversize.Load(),
+		WriteErrors:   p.count.failed.Load(),
 		Viewers:       len(p.viewers),
-		CatchingUp:    len(p.catching),
+		CatchingUp:    catching,
 	}
 }
 
-// run calls work every tick from a wake-up until work has nothing left to do.
-func (p *Plane) run(wake <-chan struct{}, tick time.Duration, work func(now time.Time) (more bool)) {
-	ticker := time.NewTicker(time.Hour)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-wake:
-		}
-		ticker.Reset(tick)
-		for work(time.Now()) {
-			select {
-			case <-p.done:
-				return
-			case <-ticker.C:
-			}
-		}
-		ticker.Stop()
-	}
-}
-
-// add registers a started viewer for sender reports.
+// add registers a started viewer.
 func (p *Plane) add(v *Viewer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return ErrClosed
 	}
-	p.viewers[v] = nextReport(time.Now())
-	wake(p.reports)
+	p.viewers[v] = struct{}{}
+	v.shard.start(v)
 	return nil
 }
 
@@ -165,66 +160,6 @@ func (p *Plane) remove(v *Viewer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.viewers, v)
-	for _, s := range v.streams {
-		delete(p.catching, s)
-	}
-}
-
-// paced says whether the pacer visits a stream.
-func (p *Plane) paced(s *Stream, on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !on {
-		delete(p.catching, s)
-		return
-	}
-	if !p.closed {
-		p.catching[s] = struct{}{}
-		wake(p.catchUps)
-	}
-}
-
-// report sends the sender reports that are due.
-func (p *Plane) report(now time.Time) (more bool) {
-	var due []*Viewer
-	p.mu.Lock()
-	for v, at := range p.viewers {
-		if !at.After(now) {
-			due = append(due, v)
-			p.viewers[v] = nextReport(now)
-		}
-	}
-	more = len(p.viewers) > 0
-	p.mu.Unlock()
-	for _, v := range due {
-		v.report(now)
-	}
-	return more
-}
-
-// pace lets every stream that catches up send its share of one tick.
-func (p *Plane) pace(now time.Time) (more bool) {
-	p.mu.Lock()
-	streams := make([]*Stream, 0, len(p.catching))
-	for s := range p.catching {
-		streams = append(streams, s)
-	}
-	p.mu.Unlock()
-	for _, s := range streams {
-		s.pace(now)
-	}
-	return len(streams) > 0
-}
-
-// write sends one sealed datagram and counts why it could not.
-func (p *Plane) write(b []byte, to netip.AddrPort) {
-	switch _, err := p.conn.WriteToUDPAddrPort(b, to); {
-	case err == nil:
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOBUFS), errors.Is(err, os.ErrDeadlineExceeded):
-		p.dropped.Add(1)
-	default:
-		p.failed.Add(1)
-	}
 }
 
 // wake signals on a channel of capacity one; a pending signal is enough.
@@ -233,15 +168,4 @@ func wake(c chan<- struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-const (
-	reportTick     = 50 * time.Millisecond
-	reportInterval = time.Second
-)
-
-// nextReport is when the reports after those of now are due: about a second
-// later, jittered so that viewers who came together do not stay together.
-func nextReport(now time.Time) time.Time {
-	return now.Add(reportInterval*3/4 + rand.N(reportInterval/2)) //nolint:gosec // not a secret
 }

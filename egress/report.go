@@ -16,8 +16,9 @@ const (
 	ntpEpoch = 2208988800
 )
 
-// report sends the sender reports of the viewer's streams.
-func (v *Viewer) report(now time.Time) {
+// report sends the sender reports of the viewer's streams; on is false when
+// the viewer has stopped.
+func (v *Viewer) report(out *batch, now time.Time) (on bool) {
 	for _, s := range v.streams {
 		v.mu.Lock()
 		s.past.forget(func(b *binding) bool {
@@ -36,21 +37,24 @@ func (v *Viewer) report(now time.Time) {
 		c.read(b.source, now)
 		v.mu.Lock()
 		if s.current == b && v.live() {
-			s.sendReport(b, c, now)
+			s.sendReport(out, b, c, now)
 		}
 		v.mu.Unlock()
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.stopped
 }
 
 // sendReport sends a sender report with the source description (RFC 3550
 // section 6.4.1), if the source knows the time. Called with Viewer.mu held and
 // keys set, when the timestamp offset of the binding is set.
-func (s *Stream) sendReport(b *binding, c clockSample, now time.Time) {
+func (s *Stream) sendReport(out *batch, b *binding, c clockSample, now time.Time) {
 	if !c.ok {
 		return
 	}
 	elapsed := now.Sub(c.at).Seconds() * float64(b.format.ClockRate)
-	s.sendRTCP(
+	s.sendRTCP(out,
 		&rtcp.SenderReport{
 			SSRC:        s.ssrc,
 			NTPTime:     ntpTime(now),
@@ -72,18 +76,16 @@ func (s *Stream) description() *rtcp.SourceDescription {
 
 // sendRTCP seals and sends a compound packet whose sender is the stream. Called
 // with Viewer.mu held and keys set.
-func (s *Stream) sendRTCP(packets ...rtcp.Packet) {
+func (s *Stream) sendRTCP(out *batch, packets ...rtcp.Packet) {
 	v := s.viewer
 	plain, err := rtcp.Marshal(packets)
 	if err != nil || len(plain) > bufferSize-rtcpOverhead { // a CNAME of over 255 bytes
-		v.plane.failed.Add(1)
+		v.plane.count.failed.Add(1)
 		return
 	}
-	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
-	defer v.plane.buffers.Put(buf)
 	// 31 bits (RFC 3711 section 3.4), at one report a second: 68 years.
 	s.rtcpIndex++
-	v.plane.write(v.sealRTCP.sealRTCP(buf[:0], plain, s.rtcpIndex), v.addr)
+	out.add(v.to, len(v.sealRTCP.sealRTCP(out.room()[:0], plain, s.rtcpIndex)))
 }
 
 // reported takes a reception report of the viewer into the statistics. Called

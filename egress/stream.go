@@ -1,8 +1,8 @@
 package egress
 
 import (
-	"hash/maphash"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -92,8 +92,11 @@ type Stream struct {
 	packets, octets uint32 // of sender reports
 	rtcpIndex       uint32 // SRTCP index of the last of them
 	lost            uint32 // of the last receiver report
+	visited         bool   // the pacer visits the stream
 	answers         *answers
 	contents        *contents // where lost packets are sent again as they were
+
+	queue queue
 }
 
 func newStream(v *Viewer, c StreamConfig) *Stream {
@@ -123,11 +126,14 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 	b.clock.read(src, now)
 
 	v := s.viewer
+	out := v.plane.borrow(v)
 	v.mu.Lock()
 	if v.stopped {
 		v.mu.Unlock()
+		v.plane.giveBack(out)
 		return
 	}
+	s.settle(out, now)
 	s.release()
 	s.past.void(src)
 	s.current = b
@@ -136,11 +142,12 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 		s.catchup = newCatchup(s, backlog)
 		if v.live() {
 			s.catchup.start(now)
-			v.plane.paced(s, true)
+			s.paced()
 		}
 	}
 	ask := s.waitKey
 	v.mu.Unlock()
+	v.plane.giveBack(out)
 	if ask {
 		src.RequestKeyframe()
 	}
@@ -148,49 +155,134 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 
 // Unbind stops sending from src; it does nothing when another source is bound.
 func (s *Stream) Unbind(src Source) {
+	now := time.Now()
 	var c clockSample
-	c.read(src, time.Now())
-	s.viewer.mu.Lock()
-	defer s.viewer.mu.Unlock()
+	c.read(src, now)
+	v := s.viewer
+	out := v.plane.borrow(v)
+	v.mu.Lock()
 	if s.current != nil && s.current.source == src {
+		s.settle(out, now)
 		s.current.clock = c
 		s.release()
 	}
+	v.mu.Unlock()
+	v.plane.giveBack(out)
+}
+
+// maxQueue bounds the packets that wait for the shard: some seconds of video,
+// which only a process that stands still lets come together.
+const maxQueue = 2048
+
+// queue is what was written to a stream and not sent yet.
+type queue struct {
+	mu      sync.Mutex // guards what follows; nothing but moments is done with it
+	packets []*Packet
+	listed  bool // the shard knows that there are some
 }
 
 // Write forwards one packet of the bound source; called in arrival order by
-// the one goroutine that reads the track. After Bind of a video source without
-// backlog, packets before the first keyframe are not sent. p.Payload empty
-// (padding only): the sequence number is skipped without a gap.
+// the one goroutine that reads the track. The packet waits, at most about a
+// millisecond, until its frame is complete and the shard sends it. After Bind of
+// a video source without backlog, packets before the first keyframe are not
+// sent. p.Payload empty (padding only): the sequence number is skipped without a
+// gap.
 func (s *Stream) Write(p *Packet) {
+	q := &s.queue
+	q.mu.Lock()
+	if len(q.packets) >= maxQueue {
+		q.mu.Unlock()
+		s.viewer.plane.count.dropped.Add(1)
+		return
+	}
+	q.packets = append(q.packets, p)
+	fresh := !q.listed
+	q.listed = true
+	q.mu.Unlock()
+	urgent := p.Marker || s.kind == "audio"
+	switch sh := s.viewer.shard; {
+	case fresh:
+		sh.list(s, p, urgent)
+	case urgent:
+		sh.hurry()
+	}
+}
+
+// takeQueue empties the queue, or takes the first part of a long one.
+func (s *Stream) takeQueue(into []*Packet, whole bool) (packets []*Packet, more bool) {
+	q := &s.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := len(q.packets)
+	if n > burstLimit && !whole && s.kind == "video" {
+		n = max(burstLimit/2, (n+spreadTicks-1)/spreadTicks)
+		packets = append(into[:0], q.packets[:n]...)
+		rest := copy(q.packets, q.packets[n:])
+		clear(q.packets[rest:])
+		q.packets = q.packets[:rest]
+		return packets, true
+	}
+	packets = append(into[:0], q.packets...)
+	clear(q.packets)
+	q.packets = q.packets[:0]
+	q.listed = false
+	return packets, false
+}
+
+// serve sends what waits; more: there is too much of it for one burst. Called by
+// the shard.
+func (s *Stream) serve(out *batch, now time.Time) (more bool) {
 	v := s.viewer
 	v.mu.Lock()
-	b := s.current
-	if b != nil && !b.open && !b.clock.ok && s.catchup == nil && (p.Key || !s.waitKey) {
-		// The first packet is preceded by a sender report, and the source
-		// could not tell the time at Bind. Not with the lock held, see doc.go.
+	if b := s.current; b != nil && !b.open && !b.clock.ok && s.catchup == nil && v.live() {
+		// The first packet is preceded by a sender report, and the source could
+		// not tell the time at Bind. Not with the lock held, see doc.go.
 		v.mu.Unlock()
 		var c clockSample
-		c.read(b.source, time.Now())
+		c.read(b.source, now)
 		v.mu.Lock()
-		b.clock = c
-		b = s.current
-	}
-	var ask Source
-	switch {
-	case b == nil:
-	case s.catchup != nil:
-		if !s.catchup.push(p) {
-			s.abandon()
-			ask = b.source
+		if !b.open {
+			b.clock = c
 		}
-	case v.live():
-		s.forward(p, time.Now())
 	}
+	out.packetsOf, more = s.takeQueue(out.packetsOf, false)
+	ask := s.deliver(out, out.packetsOf, now)
 	v.mu.Unlock()
+	clear(out.packetsOf)
 	if ask != nil {
 		ask.RequestKeyframe()
 	}
+	return more
+}
+
+// settle sends all that waits, before the source changes. Called with Viewer.mu
+// held.
+func (s *Stream) settle(out *batch, now time.Time) {
+	out.packetsOf, _ = s.takeQueue(out.packetsOf, true)
+	s.deliver(out, out.packetsOf, now) // who asked for a keyframe is about to get another source
+	clear(out.packetsOf)
+}
+
+// deliver gives packets of the current binding to the viewer, or to what it
+// catches up with. Ask is who is to be asked for a keyframe. Called with
+// Viewer.mu held.
+func (s *Stream) deliver(out *batch, packets []*Packet, now time.Time) (ask Source) {
+	b := s.current
+	if b == nil {
+		return nil
+	}
+	for _, p := range packets {
+		switch {
+		case s.catchup != nil:
+			if !s.catchup.push(p) {
+				s.abandon()
+				ask = b.source
+			}
+		case s.viewer.live():
+			s.forward(out, p, now)
+		}
+	}
+	return ask
 }
 
 // release ends the present binding. Called with Viewer.mu held.
@@ -202,32 +294,41 @@ func (s *Stream) release() {
 		}
 		s.current = nil
 	}
-	s.endCatchup()
+	s.catchup = nil
 }
 
 // abandon gives up a catch-up that cannot end; the stream goes on with the
 // next keyframe. Called with Viewer.mu held.
 func (s *Stream) abandon() {
-	s.endCatchup()
+	s.catchup = nil
 	s.waitKey = true
+}
+
+// paced lets the shard's pacer visit the stream, unless it does. Called with
+// Viewer.mu held.
+func (s *Stream) paced() {
+	if !s.visited {
+		s.visited = true
+		s.viewer.shard.catchUp(s)
+	}
 }
 
 // forward sends a packet of the current binding for the first time, unless it
 // is one that must not be sent. Called with Viewer.mu held and keys set.
-func (s *Stream) forward(p *Packet, now time.Time) {
+func (s *Stream) forward(out *batch, p *Packet, now time.Time) {
 	b := s.current
 	if s.waitKey && (!p.Key || b.open && p.Seq <= b.newest) {
 		return
 	}
 	if len(p.Payload) > maxPayload {
-		s.viewer.plane.oversize.Add(1)
+		s.viewer.plane.count.oversize.Add(1)
 		return // a gap, as if it had been lost
 	}
 	switch {
 	case !b.open && len(p.Payload) == 0:
 		return
 	case !b.open:
-		s.openBinding(p, now)
+		s.openBinding(out, p, now)
 	case s.waitKey: // after abandon
 		s.jump(p)
 	}
@@ -247,7 +348,7 @@ func (s *Stream) forward(p *Packet, now time.Time) {
 			return
 		}
 	}
-	s.send(p, index, now)
+	s.send(out, p, index, now)
 }
 
 // moment maps the timestamps that a stream sends of a binding to the gateway's
@@ -270,7 +371,7 @@ func (b *binding) moment() moment { return moment{b.clock, 0, b.format.ClockRate
 // openBinding decides what the first packet of a binding goes out as, and
 // sends the sender report that belongs to it: a receiver that has none cannot
 // place what it is sent.
-func (s *Stream) openBinding(p *Packet, now time.Time) {
+func (s *Stream) openBinding(out *batch, p *Packet, now time.Time) {
 	b := s.current
 	b.open = true
 	s.jump(p)
@@ -285,7 +386,7 @@ func (s *Stream) openBinding(p *Packet, now time.Time) {
 	}
 	b.offset = s.last + ticks - p.Timestamp
 	b.shift = s.shown.shift(p)
-	s.sendReport(b, b.clock, now)
+	s.sendReport(out, b, b.clock, now)
 }
 
 // jump makes the packet follow what was sent last without a gap.
@@ -325,7 +426,7 @@ func (s *Stream) advance(p *Packet) {
 }
 
 // send seals and writes a packet under an index, once.
-func (s *Stream) send(p *Packet, index uint64, now time.Time) {
+func (s *Stream) send(out *batch, p *Packet, index uint64, now time.Time) {
 	if !s.sealed.take(index) {
 		return
 	}
@@ -338,11 +439,11 @@ func (s *Stream) send(p *Packet, index uint64, now time.Time) {
 	}
 	if b.format.NACK && !s.rtx(b) {
 		if s.contents == nil {
-			s.contents = &contents{seed: maphash.MakeSeed()}
+			s.contents = new(contents)
 		}
 		s.contents.note(p, index)
 	}
-	size := s.transmit(&h, b, p, index)
+	size := s.transmit(out, &h, b, p, index)
 	if h.hasTransport {
 		s.catchup.log.sent(h.transportSeq, size, now)
 	}
@@ -357,8 +458,8 @@ func (s *Stream) send(p *Packet, index uint64, now time.Time) {
 	v.repair.earn(len(p.Payload))
 	v.stats.Packets++
 	v.stats.Bytes += uint64(len(p.Payload))
-	v.plane.packets.Add(1)
-	v.plane.bytes.Add(uint64(len(p.Payload)))
+	out.packets++
+	out.bytes += uint64(len(p.Payload))
 	if s.kind == "video" && v.stats.FirstVideo.IsZero() {
 		v.stats.FirstVideo = now
 	}
@@ -380,18 +481,17 @@ func (s *Stream) header(b *binding, p *Packet, index uint64) header {
 }
 
 // transmit seals a packet of a binding straight from the shared payload, unless
-// its picture numbers change, and writes it.
-func (s *Stream) transmit(h *header, b *binding, p *Packet, index uint64) (size int) {
+// its picture numbers change, into a batch.
+func (s *Stream) transmit(out *batch, h *header, b *binding, p *Packet, index uint64) (size int) {
 	v := s.viewer
-	buf, _ := v.plane.buffers.Get().(*[bufferSize]byte)
-	defer v.plane.buffers.Put(buf)
-	n, payload := h.put(buf[:]), p.Payload
+	buf := out.room()
+	n, payload := h.put(buf), p.Payload
 	if b.shift.changes(p) {
 		payload = buf[n : n+copy(buf[n:], p.Payload)]
 		b.shift.apply(payload, p)
 	}
-	n = v.seal.seal(buf[:], n, payload, h.ssrc, index)
-	v.plane.write(buf[:n], v.addr)
+	n = v.seal.seal(buf, n, payload, h.ssrc, index)
+	out.add(v.to, n)
 	return n
 }
 

@@ -37,11 +37,12 @@ type ViewerConfig struct {
 // from any goroutine.
 type Viewer struct {
 	plane   *Plane
+	shard   *shard
 	cname   string
 	streams []*Stream // fixed
 
-	mu       sync.Mutex // guards what follows and the state of the streams
-	addr     netip.AddrPort
+	mu       sync.Mutex   // guards what follows and the state of the streams
+	to       *endpoint    // where media goes
 	seal     protector    // nil until Start, and again from Stop on
 	sealRTCP rtcpCipher   // as seal
 	open     incomingRTCP // as seal
@@ -54,7 +55,7 @@ type Viewer struct {
 
 // NewViewer makes a viewer that cannot send yet: Start gives it keys.
 func (p *Plane) NewViewer(cfg ViewerConfig) *Viewer {
-	v := &Viewer{plane: p, cname: cfg.CNAME, streams: make([]*Stream, 0, len(cfg.Streams))}
+	v := &Viewer{plane: p, shard: p.place(), cname: cfg.CNAME, streams: make([]*Stream, 0, len(cfg.Streams))}
 	for _, c := range cfg.Streams {
 		v.streams = append(v.streams, newStream(v, c))
 	}
@@ -87,7 +88,12 @@ func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
 		return err
 	}
 
+	out := v.plane.borrow(v)
+	defer v.plane.giveBack(out)
 	v.mu.Lock()
+	for _, s := range v.streams { // what was written before there were keys is gone, but for what a backlog leads to
+		s.settle(out, time.Now())
+	}
 	var waiting []Source
 	err = func() error {
 		switch {
@@ -99,14 +105,17 @@ func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
 		if err := v.plane.add(v); err != nil {
 			return err
 		}
-		v.seal, v.sealRTCP, v.open.cipher, v.addr = seal, sealRTCP, openRTCP, addr
+		v.seal, v.sealRTCP, v.open.cipher = seal, sealRTCP, openRTCP
+		if v.to == nil || v.to.via == nil && v.to.addr != addr {
+			v.to = newEndpoint(v.shard.socket, addr)
+		}
 		v.began = time.Now()
 		v.repair.start(v.began)
 		for _, s := range v.streams {
 			switch {
 			case s.catchup != nil:
 				s.catchup.start(v.began)
-				v.plane.paced(s, true)
+				s.paced()
 			case s.current != nil && s.waitKey:
 				waiting = append(waiting, s.current.source)
 			}
@@ -122,9 +131,17 @@ func (v *Viewer) Start(k Keys, addr netip.AddrPort) error {
 
 // Move changes the address that media is sent to.
 func (v *Viewer) Move(addr netip.AddrPort) {
+	to := newEndpoint(v.shard.socket, addr)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.addr = addr
+	v.to = to
+}
+
+// MoveTo sends media by w from now on, with the same keys and numbers.
+func (v *Viewer) MoveTo(w DatagramWriter) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.to = &endpoint{via: w}
 }
 
 // RequestKeyframe asks for a keyframe of the video that is bound: the viewer
@@ -145,6 +162,8 @@ func (v *Viewer) RequestKeyframe() {
 
 // Stop ends sending for good: RTCP BYE, streams unbound, keys dropped.
 func (v *Viewer) Stop() {
+	out := v.plane.borrow(v)
+	defer v.plane.giveBack(out)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.stopped {
@@ -152,13 +171,17 @@ func (v *Viewer) Stop() {
 	}
 	v.stopped = true
 	if v.seal != nil {
-		v.bye()
+		for _, s := range v.streams {
+			s.settle(out, time.Now())
+		}
+		v.bye(out)
 	}
 	for _, s := range v.streams {
 		s.release()
 	}
 	v.seal, v.sealRTCP, v.open = nil, nil, incomingRTCP{}
 	v.plane.remove(v)
+	v.shard.viewers.Add(-1)
 }
 
 // Stats returns a copy of the viewer's counters.
@@ -201,7 +224,7 @@ func (v *Viewer) streamOf(ssrc uint32) *Stream {
 
 // bye tells the viewer that the started streams have ended (RFC 3550 section
 // 6.6). Called with v.mu held.
-func (v *Viewer) bye() {
+func (v *Viewer) bye(out *batch) {
 	var (
 		first *Stream
 		ended []uint32
@@ -215,7 +238,7 @@ func (v *Viewer) bye() {
 	if first == nil {
 		return
 	}
-	first.sendRTCP(
+	first.sendRTCP(out,
 		&rtcp.ReceiverReport{SSRC: first.ssrc}, // a compound packet begins with a report
 		first.description(),
 		&rtcp.Goodbye{Sources: ended},

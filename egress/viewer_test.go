@@ -66,7 +66,7 @@ func TestViewerLife(t *testing.T) {
 }
 
 func TestViewerStartRefusesKeys(t *testing.T) {
-	plane := NewPlane(newFarEnd(t, gcm), discard)
+	plane := NewPlane(discard, newFarEnd(t, gcm))
 	defer plane.Close()
 	good := testKeys(t, gcm)
 	for _, tc := range []struct {
@@ -95,7 +95,8 @@ func TestViewerStartRefusesKeys(t *testing.T) {
 
 func TestViewerAsksAgainAtStart(t *testing.T) {
 	far := newFarEnd(t, gcm)
-	plane := NewPlane(far, discard)
+	plane := NewPlane(discard, far)
+	far.plane = plane
 	defer plane.Close()
 	v := plane.NewViewer(ViewerConfig{Streams: defaultStreams()})
 	src := newTrack(90000)
@@ -201,6 +202,7 @@ func TestWriteErrors(t *testing.T) {
 	s := v.Stream("audio")
 	s.Bind(src, audioFormat, nil)
 	s.Write(src.packet(base, 0, "0"))
+	plane.settle()
 	for i, tc := range []struct {
 		err             error
 		dropped, failed uint64
@@ -214,6 +216,7 @@ func TestWriteErrors(t *testing.T) {
 		far.fail = tc.err
 		far.mu.Unlock()
 		s.Write(src.packet(base+1+uint64(i), 0, "x"))
+		plane.settle()
 		if st := plane.Stats(); st.Dropped != tc.dropped || st.WriteErrors != tc.failed {
 			t.Errorf("%v: got %d dropped and %d failed, want %d and %d", tc.err, st.Dropped, st.WriteErrors, tc.dropped, tc.failed)
 		}
@@ -285,7 +288,7 @@ func TestPlaneOnLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plane := NewPlane(conn, discard)
+	plane := NewPlane(discard, conn)
 	defer plane.Close()
 	far := newFarEnd(t, gcm)
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
@@ -320,7 +323,7 @@ func (nowhere) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { ret
 // sending starts a viewer that is sent one video packet by each call of next.
 func sending(t testing.TB, profile srtp.ProtectionProfile) (next func()) {
 	t.Helper()
-	plane := NewPlane(nowhere{}, discard)
+	plane := newPlane(discard, nowhere{})
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
 	if err := v.Start(testKeys(t, profile), viewerAddr); err != nil {
@@ -336,6 +339,7 @@ func sending(t testing.TB, profile srtp.ProtectionProfile) (next func()) {
 		p.Seq++
 		p.Timestamp += 3000
 		s.Write(p)
+		plane.settle()
 	}
 }
 
@@ -370,7 +374,7 @@ func TestViewerMemory(t *testing.T) {
 	for _, tc := range profiles {
 		t.Run(tc.name, func(t *testing.T) {
 			far := newFarEnd(t, tc.profile)
-			plane := NewPlane(nowhere{}, discard)
+			plane := NewPlane(discard, nowhere{})
 			defer plane.Close()
 			audio, video := newTrack(48000), newTrack(90000)
 			backlog := []*Packet{video.key(base, 0, "k"), video.packet(base+1, 0, "d")}
@@ -388,8 +392,9 @@ func TestViewerMemory(t *testing.T) {
 				v.Stream("audio").Bind(audio, sounding, nil)
 				v.Stream("audio").Write(sound)
 				v.Stream("video").Bind(video, videoFormat, backlog)
-				v.Stream("video").pace(time.Now())
+				v.Stream("video").paceNow()
 				v.Stream("video").Write(live)
+				plane.settle()
 				if err := v.HandleRTCP(bytes.Clone(report)); err != nil {
 					t.Fatal(err)
 				}

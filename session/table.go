@@ -111,7 +111,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 	}); err != nil {
 		return nil, errors.Join(err, m.abandon())
 	}
-	t.plane = egress.NewPlane(m.conn, log)
+	t.plane = egress.NewPlane(log, m.conn)
 	t.wg.Go(m.run)
 	t.wg.Go(t.sweep)
 	return t, nil

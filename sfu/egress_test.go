@@ -57,7 +57,7 @@ func realViewer(t *testing.T, s *Subscription) *wire {
 		t.Fatal(err)
 	}
 	w := &wire{t: t, context: context}
-	plane := egress.NewPlane(w, nopLog())
+	plane := egress.NewPlane(nopLog(), w)
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(egress.ViewerConfig{CNAME: "c", Streams: []egress.StreamConfig{
 		{Kind: "audio", MID: "0", SSRC: 1}, {Kind: "video", MID: "1", SSRC: 2},

@@ -110,7 +110,7 @@ func (v *variants) skip(p *egress.Packet) *egress.Packet {
 func (v *variants) end(p *egress.Packet) *egress.Packet {
 	if v.ending == nil {
 		v.ending = v.slab.packet()
-		*v.ending = *p
+		p.CopyTo(v.ending)
 		v.ending.Marker = true
 	}
 	return v.ending
