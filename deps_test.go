@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"whep":                {"session", "sfu", "egress", "github.com/pion"},
 	"session":             {"egress", "github.com/pion", "golang.org/x/time"},
 	"sfu":                 {"egress", "github.com/pion"},
-	"egress":              {"github.com/pion"},
+	"egress":              {"github.com/pion", "golang.org/x/sys"},
 	"auth":                {},
 	"web":                 {},
 	"bench/naive":         {"github.com/pion"},

@@ -190,6 +190,7 @@ func joining(t *testing.T, v *Viewer, l *link, cam *camera, f Format, length, wa
 			live = time.Since(began)
 		}
 	}
+	synctest.Wait() // the shard has done what is due
 	return live
 }
 

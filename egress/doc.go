@@ -1,7 +1,7 @@
 // Package egress seals media and sends it to viewers.
 //
 // It knows keys, addresses and bytes: no rooms, no HTTP, no ICE. A [Plane] owns
-// the sending side of the media socket. A [Viewer] is one WHEP session as the
+// the sending side of the media sockets. A [Viewer] is one WHEP session as the
 // plane sees it: SRTP keys, an address, one [Stream] for each media section. A
 // Stream carries one outgoing SSRC for the life of the session, whatever
 // incoming track feeds it, and rewrites payload type, sequence numbers,
@@ -9,13 +9,19 @@
 //
 // # Packets
 //
-// A [Packet] is shared by all viewers and not copied (but for a retransmission):
-// its payload is encrypted from where it lies into a pooled buffer, behind a
-// header of the viewer's own. Stream.transmit and Stream.retransmit are the only
-// places that seal and then write; a plane that batches datagrams replaces their
-// second half. Live packets are sent within Write. A stream that was given a
-// backlog catches up first (catchup.go), at a rate that transport-wide feedback
-// steers (pace.go).
+// A [Packet] is shared by all viewers and not copied (but for a retransmission).
+// Write puts it into the stream's queue. The viewer's shard takes it from there
+// when the frame is complete, or after a millisecond; audio at once and before
+// all else. It goes through the viewers one by one: each packet of one viewer
+// gets a header of the viewer's own and is encrypted, from where it lies, into
+// the arena of a batch (batch.go). Packets of one viewer lie there side by side
+// and become one message, which the kernel cuts into datagrams (UDP_SEGMENT);
+// a full batch is one system call. What the kernel does not take is dropped, and
+// repaired as if it had been lost on the way. More than a large frame is spread
+// over some milliseconds.
+//
+// A stream that was given a backlog catches up first (catchup.go), at a rate
+// that transport-wide feedback steers (pace.go).
 //
 // Outgoing numbers are packet indexes, 64 bits with the rollover counter of RFC
 // 3711 in them, and so are never ambiguous. A history maps them to the packets
@@ -27,15 +33,20 @@
 //
 // # Goroutines
 //
-// A plane has two: one sends the sender reports, one paces the streams that
-// catch up. Viewers have none. Everything else happens on the caller's.
+// A plane has one for each socket: a shard (shard.go), which sends live packets,
+// paces the streams that catch up, and sends the sender reports. Viewers have
+// none. What a viewer asks for is answered on the caller's goroutine, in a batch
+// of its own.
 //
 // # Locks
 //
-// Viewer.mu guards a viewer and its streams, Plane.mu the plane's sets. Order:
-// the caller's locks, then Viewer.mu, then Plane.mu. No method of a Source is
-// called with either held, but they are called from inside Bind, Write and
+// Order: the caller's locks, shard.owner, Viewer.mu, and then one of queue.mu,
+// Plane.mu and shard.mu, the last of which may be taken under Plane.mu. Write
+// takes the last three only, each for moments: who reads a track never waits
+// for a viewer that is being sealed for. No method of a Source is called with
+// any of them held but shard.owner, but they are called from inside Bind and
 // Start: a source may hold a lock around these that its own methods do not take.
-// The socket is written with Viewer.mu held, so that what one viewer gets leaves
-// in the order of sealing.
+// What one viewer gets is sealed with Viewer.mu held; a shard's packets and
+// those of another goroutine's batch may leave in another order than they were
+// sealed in, which a receiver cannot tell from the network's doing.
 package egress

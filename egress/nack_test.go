@@ -386,9 +386,12 @@ func TestIndexIsNeverUsedTwice(t *testing.T) {
 				at++
 			}
 		}
+		_ = v.plane.Close()
+		far.mu.Lock()
 		if len(seen) < 300 {
 			t.Errorf("got %d packets, want enough to mean something", len(seen))
 		}
+		far.mu.Unlock()
 	}
 }
 
