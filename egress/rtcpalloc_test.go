@@ -15,7 +15,7 @@ import (
 func startTo(t testing.TB, to PacketWriter, profile srtp.ProtectionProfile) (*Plane, *Viewer, *farEnd) {
 	t.Helper()
 	far := newFarEnd(t, profile)
-	plane := newPlane(to, slog.New(slog.DiscardHandler))
+	plane := newPlane(slog.New(slog.DiscardHandler), to)
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
 	if err := v.Start(far.keys, viewerAddr); err != nil {
@@ -33,6 +33,8 @@ func startTo(t testing.TB, to PacketWriter, profile srtp.ProtectionProfile) (*Pl
 	sound := newTrack(48000)
 	v.Stream("audio").Bind(sound, audioFormat, nil)
 	v.Stream("audio").Write(sound.packet(base, 0, "s"))
+	far.plane = plane
+	plane.settle()
 	return plane, v, far
 }
 
@@ -77,7 +79,7 @@ func repeatable(t testing.TB, profile srtp.ProtectionProfile, packets []rtcp.Pac
 			*s.answers = answers{}
 		}
 		v.repair.start(now)
-		v.plane.retransmitted.Store(0)
+		v.plane.count.retransmitted.Store(0)
 		if err := v.HandleRTCP(datagram); err != nil {
 			t.Fatal(err)
 		}
