@@ -32,6 +32,7 @@ type commands struct {
 		Sample struct{} `cmd:"" help:"Print a configuration file with every setting and its default."`
 	} `cmd:"" help:"Check or make a configuration file."`
 	Conformance judging  `cmd:"" help:"Judge any WHIP and WHEP server. Exit status: 0 no MUST fails, 1 one does, 2 could not run."`
+	Bench       loading  `cmd:"" help:"Load any WHIP and WHEP server and measure it. Exit status: 0 every viewer was served, 1 one was not, 2 could not run."`
 	Version     struct{} `cmd:"" help:"Print the version, the commit, Go and the modules."`
 }
 
@@ -76,6 +77,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err = io.WriteString(stdout, gateway.Sample())
 	case "conformance":
 		err = judge(ctx, cmd.Conformance, stdout, stderr)
+	case "bench":
+		err = load(ctx, cmd.Bench, stdout, stderr)
 	case "version":
 		_, err = io.WriteString(stdout, version())
 	default:
