@@ -89,7 +89,9 @@ func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request, p httprou
 		sessions = g.sessions.ListEnded()
 	} else {
 		for _, s := range g.sessions.List() {
-			sessions = append(sessions, s.Info())
+			if s.Labels().Room == info.Name {
+				sessions = append(sessions, s.Info())
+			}
 		}
 	}
 	items := []sessionView{}

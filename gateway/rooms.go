@@ -263,7 +263,7 @@ func (g *Gateway) kickSession(w http.ResponseWriter, r *http.Request, p httprout
 	}
 	id := p.ByName("session")
 	for _, s := range g.sessions.List() {
-		if i := s.Info(); i.Labels.Room == name && (i.ID == id || s.ID() == id) {
+		if s.Labels().Room == name && (s.ID() == id || session.PublicID(s.ID()) == id) {
 			s.Close(session.CauseKicked)
 			w.WriteHeader(http.StatusNoContent)
 			return nil

@@ -100,6 +100,9 @@ func newETag() string { return `"` + strings.ToLower(rand.Text()) + `"` }
 // ID is "node.secret", the last element of the session URL.
 func (s *Session) ID() string { return s.id }
 
+// Labels say what the session is for.
+func (s *Session) Labels() Labels { return s.labels }
+
 // Answer is the SDP answer of the POST; nil once the session is live, when it
 // has long been sent.
 func (s *Session) Answer() []byte {

@@ -132,8 +132,22 @@ func limitOf(key string, id, most *uint8) (limit sfu.LayerLimit, err error) {
 	return limit, nil
 }
 
-// tellLayers emits what layers there are and which the viewer gets.
+// tellLayers emits what layers there are and which the viewer gets. Most viewers
+// have nobody who reads that, and there may be thousands of them: then it is done
+// when somebody comes.
 func (v *viewer) tellLayers() {
+	v.telling.Lock()
+	defer v.telling.Unlock()
+	v.mu.Lock()
+	v.untold = len(v.streams) == 0
+	untold := v.untold
+	if untold {
+		v.layers = nil // old by now
+	}
+	v.mu.Unlock()
+	if untold {
+		return
+	}
 	layers, selected := v.sub.Layers()
 	list := make([]layerView, 0, len(layers))
 	for _, l := range layers {
@@ -153,4 +167,14 @@ func (v *viewer) tellLayers() {
 		return // every item needs a name, and a layer of its own has none
 	}
 	_ = v.emit(EventLayers, map[string][]layerView{strconv.Itoa(v.video): list}) // numbers that are finite can be written
+}
+
+// catchUp tells the first who reads of what there was nobody to be told of.
+func (v *viewer) catchUp() {
+	v.mu.Lock()
+	due := v.untold && v.live && len(v.streams) > 0
+	v.mu.Unlock()
+	if due {
+		v.tellLayers()
+	}
 }

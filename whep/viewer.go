@@ -70,12 +70,16 @@ type viewer struct {
 	sub   *sfu.Subscription // set before anybody finds the viewer
 	video int               // section of the offer that video is played on, counted from 0; -1: none
 
+	// telling is held while layers are looked up and told of; taken before mu.
+	telling sync.Mutex
+
 	// mu guards what follows, and the streams. Nothing is called under it.
 	mu      sync.Mutex
 	live    bool
 	ended   bool
 	last    uint64             // id of the newest event
 	layers  any                // data of the newest EventLayers; nil: none since it went on air
+	untold  bool               // there was news of layers when nobody was there to read it
 	streams map[string]*stream // by secret; "" is that of the Link URL
 }
 
@@ -128,6 +132,7 @@ func (v *viewer) put(kind EventType, data any) error {
 // open makes a stream of some types. It begins with how things are, but not
 // with word that nothing is on air.
 func (v *viewer) open(types []EventType) (secret string, err error) {
+	defer v.catchUp()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	named := len(v.streams)
@@ -147,6 +152,7 @@ func (v *viewer) open(types []EventType) (secret string, err error) {
 
 // openLink returns the stream of the Link URL, which is made by its first GET.
 func (v *viewer) openLink() (*stream, error) {
+	defer v.catchUp()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch s := v.streams[""]; {
