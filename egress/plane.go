@@ -23,7 +23,6 @@ type Plane struct {
 	log     *slog.Logger
 	shards  []*shard
 	count   counters
-	buffers sync.Pool // of *[bufferSize]byte, for what comes in
 	batches sync.Pool // of *batch, for what is sent outside of the shards
 
 	done chan struct{}
@@ -59,7 +58,6 @@ func NewPlane(log *slog.Logger, sockets ...PacketWriter) *Plane {
 func newPlane(log *slog.Logger, sockets ...PacketWriter) *Plane {
 	p := &Plane{
 		log:     log,
-		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
 		done:    make(chan struct{}),
 		viewers: make(map[*Viewer]struct{}),
 	}

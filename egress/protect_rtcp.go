@@ -30,9 +30,10 @@ const (
 // section 9. The session has two, one for each direction. It has scratch space
 // of its own: one call at a time. Neither direction allocates.
 type rtcpCipher interface {
-	// sealRTCP appends the sealed form of a compound packet to dst, which must
-	// not overlap it. One index of an SSRC must not be used twice.
-	sealRTCP(dst, plain []byte, index uint32) []byte
+	// sealRTCP seals a compound packet where it lies, with room for rtcpOverhead
+	// behind it, and returns what it has become. One index of an SSRC must not
+	// be used twice.
+	sealRTCP(plain []byte, index uint32) []byte
 	// openRTCP decrypts a datagram where it lies, once it is known to be
 	// authentic; plain is its beginning. What else it held is undefined then,
 	// and so is all of it after an error.
@@ -73,11 +74,10 @@ func (g *gcmRTCP) prepare(header []byte, word uint32) {
 }
 
 // sealRTCP implements rtcpCipher.
-func (g *gcmRTCP) sealRTCP(dst, plain []byte, index uint32) []byte {
+func (g *gcmRTCP) sealRTCP(plain []byte, index uint32) []byte {
 	g.prepare(plain, encrypted|index)
-	dst = append(dst, plain[:rtcpHeader]...)
-	dst = g.aead.Seal(dst, g.iv[:], plain[rtcpHeader:], g.aad[:])
-	return append(dst, g.aad[rtcpHeader:]...)
+	sealed := g.aead.Seal(plain[:rtcpHeader], g.iv[:], plain[rtcpHeader:], g.aad[:])
+	return append(sealed, g.aad[rtcpHeader:]...)
 }
 
 // openRTCP implements rtcpCipher.
@@ -119,12 +119,10 @@ func (c *cmRTCP) crypt(b []byte, ssrc, index uint32) {
 
 // sealRTCP implements rtcpCipher. RFC 3711 section 3.4: E flag and index come
 // before the tag, which covers them.
-func (c *cmRTCP) sealRTCP(dst, plain []byte, index uint32) []byte {
-	start := len(dst)
-	dst = append(dst, plain...)
-	c.crypt(dst[start+rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), index)
-	dst = binary.BigEndian.AppendUint32(dst, encrypted|index)
-	return append(dst, c.sum(dst[start:], nil)...)
+func (c *cmRTCP) sealRTCP(plain []byte, index uint32) []byte {
+	c.crypt(plain[rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), index)
+	sealed := binary.BigEndian.AppendUint32(plain, encrypted|index)
+	return append(sealed, c.sum(sealed, nil)...)
 }
 
 // openRTCP implements rtcpCipher.

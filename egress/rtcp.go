@@ -57,11 +57,14 @@ func (v *Viewer) openRTCP(datagram []byte) ([]byte, error) {
 	return v.open.open(datagram)
 }
 
+// maxStreams is how many streams a viewer has at most: one of a kind.
+const maxStreams = 2
+
 // todo is what a datagram asks for that cannot be done with Viewer.mu held.
 type todo struct {
 	// ask are the sources to be asked for a keyframe, each once whatever the
-	// number of requests, by stream: a viewer has two at most.
-	ask   [2]Source
+	// number of requests, by stream.
+	ask   [maxStreams]Source
 	nacks []byte // the datagram from its first NACK on
 }
 

@@ -153,8 +153,12 @@ func TestRTCPCipherAgreesWithPion(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, at := range []uint32{uint32(index) + 1, 0x12345678, 0x7fffffff} {
-					sealed := ours.sealRTCP([]byte("before"), plain, at)
-					if got, err := opening.DecryptRTCP(nil, sealed[6:], nil); err != nil || !bytes.Equal(got, plain) {
+					room := append(make([]byte, 0, bufferSize), plain...)
+					sealed := ours.sealRTCP(room, at)
+					if &sealed[0] != &room[0] || len(sealed) > len(plain)+rtcpOverhead {
+						t.Errorf("index %#x: got %d bytes of %d, want them in place", at, len(sealed), len(plain))
+					}
+					if got, err := opening.DecryptRTCP(nil, sealed, nil); err != nil || !bytes.Equal(got, plain) {
 						t.Errorf("index %#x: pion opens %x, %v", at, got, err)
 					}
 				}

@@ -11,10 +11,13 @@ import (
 )
 
 // startTo starts a viewer who plays audio and video, catches up on another
-// video after it, and whose datagrams go to a writer that keeps nothing.
+// video after it, and whose datagrams go to a writer; nil: to the far end.
 func startTo(t testing.TB, to PacketWriter, profile srtp.ProtectionProfile) (*Plane, *Viewer, *farEnd) {
 	t.Helper()
 	far := newFarEnd(t, profile)
+	if to == nil {
+		to = far
+	}
 	plane := newPlane(slog.New(slog.DiscardHandler), to)
 	t.Cleanup(func() { _ = plane.Close() })
 	v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
@@ -59,7 +62,7 @@ func datagrams() map[string][]rtcp.Packet {
 
 // repeatable is a viewer whom the same datagram can be given again and again,
 // with the same effect.
-func repeatable(t testing.TB, profile srtp.ProtectionProfile, packets []rtcp.Packet) (handle func()) {
+func repeatable(t testing.TB, profile srtp.ProtectionProfile, packets []rtcp.Packet) (v *Viewer, handle func()) {
 	t.Helper()
 	_, v, far := startTo(t, nowhere{}, profile)
 	s := v.Stream("video")
@@ -70,7 +73,7 @@ func repeatable(t testing.TB, profile srtp.ProtectionProfile, packets []rtcp.Pac
 	}
 	sealed := far.seal(packets...)
 	datagram := make([]byte, len(sealed))
-	return func() {
+	return v, func() {
 		copy(datagram, sealed)
 		for i := range v.open.senders {
 			v.open.senders[i] = replayWindow{ssrc: v.open.senders[i].ssrc}
@@ -90,8 +93,11 @@ func TestHandleRTCPAllocations(t *testing.T) {
 	for _, tc := range profiles {
 		for name, packets := range datagrams() {
 			t.Run(tc.name+"/"+name, func(t *testing.T) {
-				handle := repeatable(t, tc.profile, packets)
+				v, handle := repeatable(t, tc.profile, packets)
 				handle() // what is kept of a sender is made once
+				if st := v.Stats(); (st.Retransmitted == 1) != (name == "NACK") {
+					t.Errorf("got %d packets sent again", st.Retransmitted)
+				}
 				want := 0.0
 				if name == "NACK" {
 					want = tc.allocs // the packet sent again
@@ -108,7 +114,7 @@ func BenchmarkHandleRTCP(b *testing.B) {
 	for _, tc := range profiles {
 		for name, packets := range datagrams() {
 			b.Run(tc.name+"/"+name, func(b *testing.B) {
-				handle := repeatable(b, tc.profile, packets)
+				_, handle := repeatable(b, tc.profile, packets)
 				b.ReportAllocs()
 				for b.Loop() {
 					handle()

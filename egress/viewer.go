@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 )
 
@@ -220,27 +219,4 @@ func (v *Viewer) streamOf(ssrc uint32) *Stream {
 		}
 	}
 	return nil
-}
-
-// bye tells the viewer that the started streams have ended (RFC 3550 section
-// 6.6). Called with v.mu held.
-func (v *Viewer) bye(out *batch) {
-	var (
-		first *Stream
-		ended []uint32
-	)
-	for _, s := range v.streams {
-		if s.sent {
-			ended = append(ended, s.ssrc)
-			first = s
-		}
-	}
-	if first == nil {
-		return
-	}
-	first.sendRTCP(out,
-		&rtcp.ReceiverReport{SSRC: first.ssrc}, // a compound packet begins with a report
-		first.description(),
-		&rtcp.Goodbye{Sources: ended},
-	)
 }
