@@ -129,6 +129,7 @@ func metrics() []metric {
 			out(float64(s.sessions.Handshakes.Failed), "failed")
 		}},
 		gauge("sluice_viewer_handshakes", "DTLS handshakes of viewers under way.", func(s *snapshot) float64 { return float64(s.sessions.Handshakes.UnderWay) }),
+		gauge("sluice_viewer_handshakes_waiting", "Viewers whose DTLS handshake waits for its turn.", func(s *snapshot) float64 { return float64(s.sessions.Handshakes.Waiting) }),
 		{"sluice_ice_checks_total", "Connectivity checks of viewers, by verdict.", prometheus.CounterValue, []string{"verdict"}, func(s *snapshot, out emit) {
 			for verdict, n := range s.sessions.Checks {
 				out(float64(n), verdict)

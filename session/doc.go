@@ -14,7 +14,7 @@
 //
 // Locks are taken in this order: patching.mu, Session.restarts, Session.calls
 // (held while a callback runs), a slot of Table.revivals, viewer.reviving, proposal.mu, viewer.mu or route.mu, then
-// those of the mux and of package egress; Table.mu and Session.mu come last and
+// those of the mux, of the lobby and of package egress; Table.mu and Session.mu come last and
 // are held for a few lines only. Session.end takes no lock that a callback
 // could hold, so a callback may close any session, its own, too.
 package session

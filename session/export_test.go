@@ -6,14 +6,17 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
+// MaxRepeats is how often a viewer gets our last flight again.
+const MaxRepeats = maxRepeats
+
 // Limits changes limits that take too long, or too many sessions, to reach in a
 // test. Zero leaves one as it is. To be called before anything is opened.
-func (t *Table) Limits(joins int, linger, stray time.Duration) {
+func (t *Table) Limits(joins int, stuck, stray time.Duration) {
 	if joins > 0 {
-		t.joins = make(chan struct{}, joins)
+		t.lobby = newLobby(joins)
 	}
-	if linger > 0 {
-		t.lingerLimit = linger
+	if stuck > 0 {
+		t.lobby.stuck = stuck
 	}
 	if stray > 0 {
 		t.strayAge = stray
@@ -51,7 +54,15 @@ func (s *Session) Phase() string {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return [...]string{"idle", "joining", "linger", "dropping", "dropped", "closed"}[v.phase]
+	return [...]string{"idle", "waiting", "joining", "dropping", "dropped", "closed"}[v.phase]
+}
+
+// Proven tells whether a viewer's last flight of ours is needed no more.
+func (s *Session) Proven() bool {
+	v := s.transport.(*viewer)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.proven.Load() && v.flight == nil
 }
 
 // Addresses tells how many source addresses a viewer has.
@@ -89,7 +100,7 @@ func (t *Table) Slots() int { return len(t.wheel.slots) }
 func (s *Session) PretendConnected() {
 	v := s.transport.(*viewer)
 	v.mu.Lock()
-	v.phase = phaseLinger
+	v.phase = phaseDropped
 	v.mu.Unlock()
 	s.live("")
 }

@@ -8,9 +8,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -20,11 +19,10 @@ import (
 )
 
 const (
-	maxJoins     = 200                    // handshakes under way in a Table
 	joinQueue    = 16                     // datagrams of one handshake that may wait
 	flight       = 100 * time.Millisecond // until a flight is first repeated
 	handshakeMax = 10 * time.Second       // first check to keys
-	lingerMax    = 10 * time.Second       // keys to dropping the connection without word from the viewer
+	maxRepeats   = 32                     // of our last flight, to one viewer
 )
 
 var (
@@ -35,55 +33,77 @@ var (
 // join is a viewer's DTLS while a goroutine of the Table looks after it.
 type join struct {
 	pipe   *pipe
-	cancel func()        // ends it, before or after the handshake
+	turn   turn
+	began  time.Time
+	cancel func()        // ends the handshake
 	done   chan struct{} // closed when the goroutine has let go of the connection
-
-	mu   sync.Mutex // guards conn
-	conn *dtls.Conn
-	due  bool // release was called
+	stuck  atomic.Bool   // it was ended to make room for others
 }
 
-// release makes the goroutine drop the connection, if the handshake is over.
-func (j *join) release() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.due = true
-	if j.conn != nil {
-		// Never fails: it wakes Read.
-		_ = j.conn.SetReadDeadline(time.Unix(1, 0))
+// begin starts the handshake when its turn comes. v.mu is held.
+func (v *viewer) begin() {
+	v.phase = phaseWaiting
+	if v.t.lobby.enter(v) {
+		v.proceed()
 	}
 }
 
-// begin starts the handshake if there is room for one more; if not, the
-// viewer's next check or ClientHello tries again. v.mu is held.
-func (v *viewer) begin() {
-	select {
-	case v.t.joins <- struct{}{}:
-	default:
+// admitted is called when the turn of a viewer has come that waits; false when
+// it has ended meanwhile.
+func (v *viewer) admitted() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.phase != phaseWaiting {
+		return false
+	}
+	v.proceed()
+	return true
+}
+
+// hold keeps the datagrams of a ClientHello for when the handshake begins. The
+// viewer need not repeat it then, and if it does, nothing is kept twice.
+// v.mu is held.
+func (v *viewer) hold(b []byte) {
+	if first := len(b) > 22 && isClientHello(b) && b[19] == 0 && b[20] == 0 && b[21] == 0; first { // fragment offset
+		v.hello = v.hello[:0]
+	}
+	if len(v.hello)+len(b) > maxDatagram {
 		v.t.mux.drop(dropJoins)
 		return
 	}
-	// Nobody's call: close ends it.
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // see above
+	v.hello = append(v.hello, b...) // records may share a datagram
+}
+
+// proceed starts the handshake. v.mu is held.
+func (v *viewer) proceed() {
 	v.phase = phaseJoining
+	// Nobody's call: close ends it.
+	ctx, cancel := context.WithTimeout(context.Background(), v.t.handshakeLimit) //nolint:forbidigo // see above
 	j := &join{
-		pipe:   newPipe(joinQueue, v.t.mux.local, v.t.mux.buffers, v.write),
-		cancel: cancel, done: make(chan struct{}),
+		pipe: newPipe(joinQueue, v.t.mux.local, v.t.mux.buffers, v.write), turn: turn{granted: make(chan struct{}, 1)},
+		began: time.Now(), cancel: cancel, done: make(chan struct{}),
 	}
 	v.join = j
+	v.t.lobby.begun(j)
+	if len(v.hello) > 0 {
+		v.push(v.hello)
+		v.hello = nil
+	}
 	v.t.handshakes.started.Add(1)
 	v.t.wg.Go(func() { v.runJoin(ctx, j) })
 }
 
-// runJoin shakes hands, tells everybody, and keeps the connection for as long
-// as the viewer may need its last flight again.
+// runJoin shakes hands, lets media flow and drops the connection.
 func (v *viewer) runJoin(ctx context.Context, j *join) {
 	defer close(j.done)
+	defer v.t.lobby.leave(j)                          //nolint:contextcheck // who is next is another viewer
 	defer func() { j.cancel(); _ = j.pipe.Close() }() // Close of a pipe returns nil
 	conn, keys, err := v.handshake(ctx, j)
-	<-v.t.joins
 	if err != nil {
 		v.t.handshakes.failed.Add(1)
+		if j.stuck.Load() {
+			err = context.DeadlineExceeded
+		}
 		v.failed(err)
 		return
 	}
@@ -96,7 +116,7 @@ func (v *viewer) runJoin(ctx context.Context, j *join) {
 	}
 	v.s.live(keys.Profile.String())
 	v.s.notify(func() { connected(v.egress, sections) })
-	v.linger(ctx, j, conn)
+	v.dropConn(j, conn) //nolint:contextcheck // what it may open outlives the handshake's time
 }
 
 // handshake runs DTLS and derives the SRTP keys (RFC 5764). On error the
@@ -115,16 +135,15 @@ func (v *viewer) handshake(ctx context.Context, j *join) (*dtls.Conn, egress.Key
 	})
 	var conn *dtls.Conn
 	var err error
+	under := &turnstile{pipe: j.pipe, turn: &j.turn}
 	if v.active {
-		conn, err = dtls.ClientWithOptions(j.pipe, to, v.t.dtls.client(verify)...)
+		conn, err = dtls.ClientWithOptions(under, to, v.t.dtls.client(verify)...)
 	} else {
-		conn, err = dtls.ServerWithOptions(j.pipe, to, v.t.dtls.server(verify)...)
+		conn, err = dtls.ServerWithOptions(under, to, v.t.dtls.server(verify)...)
 	}
 	if err != nil {
 		return nil, egress.Keys{}, fmt.Errorf("session: set up DTLS: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, v.t.handshakeLimit)
-	defer cancel()
 	if err = conn.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // nothing more to say
 		if differs {
@@ -185,62 +204,10 @@ func (v *viewer) start(k egress.Keys) ([]ViewerSection, func(*egress.Viewer, []V
 	if err := v.egress.Start(k, v.pair); err != nil {
 		return nil, nil, fmt.Errorf("session: start sending: %w", err)
 	}
-	v.phase = phaseLinger
+	v.phase = phaseDropping
 	sections, connected := v.sections, v.connected
 	v.sections, v.connected, v.fingerprints = nil, nil, nil
 	return sections, connected, nil
-}
-
-// linger keeps the connection until the viewer has proven to hold the keys:
-// until then the viewer may be missing our last flight and ask for it by
-// repeating its own. As client we have heard the viewer's last flight.
-func (v *viewer) linger(ctx context.Context, j *join, conn *dtls.Conn) {
-	stop := context.AfterFunc(ctx, j.release)
-	defer stop()
-	j.mu.Lock()
-	j.conn = conn
-	limit := time.Now().Add(v.t.lingerLimit)
-	if v.active || j.due || v.proven.Load() {
-		limit = time.Unix(1, 0)
-	}
-	_ = conn.SetReadDeadline(limit) // never fails
-	j.mu.Unlock()
-
-	err := untilDeadlineOrEnd(conn)
-	v.mu.Lock()
-	closed := v.phase == phaseClosed
-	if !closed {
-		v.phase = phaseDropping
-		v.gone = err == nil
-	}
-	v.mu.Unlock()
-	switch {
-	case closed:
-		_ = conn.Close() // says close_notify
-	case err == nil:
-		_ = conn.Close() // the close_notify was answered already
-		v.s.end(CausePeerClosed)
-	default:
-		v.dropConn(j, conn) //nolint:contextcheck // what it may open outlives the handshake's time
-	}
-}
-
-// untilDeadlineOrEnd reads until the viewer ends the connection (nil) or the
-// deadline comes. There is no application data in DTLS-SRTP without data
-// channels, and what does not parse is none of our business either. The buffer
-// is small on purpose: it lives as long as a viewer joins.
-func untilDeadlineOrEnd(conn *dtls.Conn) error {
-	buf := make([]byte, 64)
-	for {
-		_, err := conn.Read(buf)
-		var timeout net.Error
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.As(err, &timeout) && timeout.Timeout():
-			return err
-		}
-	}
 }
 
 // matches tells whether a certificate has one of the offer's fingerprints.

@@ -66,7 +66,7 @@ const (
 	dropMedia                      // media from a viewer
 	dropRTCP                       // SRTCP that could not be opened
 	dropDTLS                       // a DTLS record that makes no sense now
-	dropJoins                      // too many handshakes under way
+	dropJoins                      // a ClientHello too large to wait
 	drops
 )
 

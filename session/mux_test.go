@@ -301,8 +301,8 @@ func FuzzReceive(f *testing.F) {
 		if len(b) > maxDatagram {
 			return
 		}
-		if alert, ok := late(b); alert != nil && (len(alert) > maxAlertRecord || alert[0] != recordAlert) {
-			t.Errorf("alert %x, %v", alert, ok)
+		if seen := inspect(b); seen.alert != nil && (len(seen.alert) > maxAlertRecord || seen.alert[0] != recordAlert) || seen.legal && seen.data {
+			t.Errorf("seen %+v", seen)
 		}
 		if r.decode(b) != nil || string(r.local) != g.local.ufrag {
 			return

@@ -41,6 +41,7 @@ type raw struct {
 	closed    chan session.Cause
 	responses chan *stun.Message // to any of our sockets
 	pipe      *rawPipe
+	repeat    time.Duration // until its flights are repeated
 	dtls      *dtls.Conn
 	out       *srtp.Context
 	readers   sync.WaitGroup
@@ -105,7 +106,7 @@ func newRaw(t *testing.T, table *session.Table, s *session.Session) *raw {
 	}
 	answer := string(s.Answer())
 	r := &raw{
-		t: t, cert: cert, session: s, ufrag: rawUFrag,
+		t: t, cert: cert, session: s, ufrag: rawUFrag, repeat: 100 * time.Millisecond,
 		to:     net.UDPAddrFromAddrPort(table.MediaAddr()),
 		server: attribute(answer, "ice-ufrag"), serverPwd: attribute(answer, "ice-pwd"),
 		responses: make(chan *stun.Message, 64), media: make(chan netip.AddrPort, 64),
@@ -254,7 +255,7 @@ func (r *raw) shake(certs ...tls.Certificate) error {
 	r.dtls, err = dtls.ClientWithOptions(r.pipe, r.to,
 		dtls.WithCertificates(certs...), dtls.WithInsecureSkipVerify(true),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
-		dtls.WithFlightInterval(100*time.Millisecond),
+		dtls.WithFlightInterval(r.repeat),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
 	if err != nil {
 		return err
@@ -292,7 +293,7 @@ func (r *raw) join() *egress.Viewer {
 }
 
 // report sends an authenticated receiver report and waits until the gateway
-// has dropped its DTLS connection for it.
+// has taken it.
 func (r *raw) report() {
 	r.t.Helper()
 	plain, err := (&rtcp.ReceiverReport{SSRC: 1}).Marshal()
@@ -304,7 +305,7 @@ func (r *raw) report() {
 		r.t.Fatal(err)
 	}
 	r.write(sealed)
-	poll(r.t, "dropped", func() bool { return r.session.Phase() == "dropped" })
+	poll(r.t, "proven", func() bool { return r.session.Proven() && r.session.Phase() == "dropped" })
 }
 
 // hangs waits until the gateway has said close_notify to us.

@@ -17,6 +17,7 @@ const (
 	recordChangeCipher = 20
 	recordAlert        = 21
 	recordHandshake    = 22
+	recordData         = 23
 	recordHeader       = 13
 	maxAlertRecord     = 128
 )
@@ -41,38 +42,59 @@ type alerts struct {
 
 // record takes a datagram of DTLS records. Mux read loop only.
 func (v *viewer) record(b []byte) {
+	seen := inspect(b)
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	if v.phase == phaseIdle && !v.active && b[0] == recordHandshake {
 		v.begin() // as server the ClientHello starts it
 	}
-	if v.phase == phaseIdle || v.phase == phaseJoining {
-		v.evidence.received(b)
-	}
+	var again []byte
 	switch v.phase {
-	case phaseJoining:
-		v.push(b)
-	case phaseLinger:
-		alert, ok := late(b)
-		if !ok {
+	case phaseWaiting, phaseJoining:
+		v.evidence.received(b)
+		if seen.data { // never before the end of a handshake, and the DTLS stack would wait for a reader of it
 			v.t.mux.drop(dropDTLS)
-			return
+			break
 		}
-		v.keep(alert)
-		v.push(b)
-	case phaseDropping:
-		alert, _ := late(b)
-		v.keep(alert)
-	case phaseDropped:
-		if alert, _ := late(b); alert != nil {
-			v.keep(alert)
-			v.hear(time.Now())
-			return
+		v.keep(seen.alert)
+		if v.phase == phaseJoining {
+			v.push(b) // or has it from begin already: the stack knows a repetition
+			break
 		}
-		v.t.mux.drop(dropDTLS)
+		v.hold(b)
+		v.t.lobby.press()
+	case phaseDropping, phaseDropped:
+		again = v.late(seen)
 	case phaseIdle, phaseClosed:
 		v.t.mux.drop(dropDTLS)
 	}
+	to := v.pair
+	v.mu.Unlock()
+	if again != nil {
+		_, _ = v.t.mux.conn.WriteToUDPAddrPort(again, to) // as lost as the one before
+	}
+}
+
+// late looks at records that come after the handshake. An alert may be the
+// viewer's good-bye. The last message of a handshake says that the viewer may
+// have missed our last flight (RFC 6347 section 4.2.4): it is returned, to be
+// sent again byte by byte, so that no record number is used for two things.
+// V.mu is held.
+func (v *viewer) late(seen records) (again []byte) {
+	switch {
+	case !seen.legal:
+		v.t.mux.drop(dropDTLS)
+	case seen.alert != nil:
+		v.keep(seen.alert)
+		if v.phase == phaseDropped {
+			v.hear(time.Now())
+		}
+	case seen.finished && v.flight != nil && v.repeats < maxRepeats:
+		v.repeats++
+		return v.flight
+	case v.phase == phaseDropped:
+		v.t.mux.drop(dropDTLS)
+	}
+	return nil
 }
 
 func (v *viewer) push(b []byte) {
@@ -89,33 +111,43 @@ func (v *viewer) keep(alert []byte) {
 	}
 }
 
-// late looks at records that come after the handshake. Ok is false for those
-// that an honest viewer does not send then and the DTLS stack must not see:
-// plain-text alerts and application data anybody could have forged, and that
-// would end the connection. Alert is the first encrypted one.
-func late(b []byte) (alert []byte, ok bool) {
+// records is what can be seen of a datagram of DTLS records without keys.
+type records struct {
+	// legal: nothing in it that an honest viewer does not send after the handshake,
+	// as are plain-text alerts and application data, which anybody can forge.
+	legal    bool
+	alert    []byte // the first encrypted one
+	finished bool   // there is an encrypted handshake message
+	data     bool   // there is application data
+}
+
+func inspect(b []byte) (seen records) {
+	seen.legal = true
 	for len(b) > 0 {
-		if len(b) < recordHeader {
-			return nil, false
+		size := len(b) + 1
+		if len(b) >= recordHeader {
+			size = recordHeader + int(binary.BigEndian.Uint16(b[11:]))
 		}
-		size := recordHeader + int(binary.BigEndian.Uint16(b[11:]))
 		if len(b) < size {
-			return nil, false
+			seen.legal = false
+			return seen
 		}
 		epoch, body := binary.BigEndian.Uint16(b[3:]), b[recordHeader:size]
 		switch {
 		case b[0] == recordHandshake && epoch <= 1:
+			seen.finished = seen.finished || epoch == 1
 		case b[0] == recordChangeCipher && epoch == 0 && len(body) == 1 && body[0] == 1:
 		case b[0] == recordAlert && epoch == 1 && size <= maxAlertRecord:
-			if alert == nil {
-				alert = b[:size]
+			if seen.alert == nil {
+				seen.alert = b[:size]
 			}
 		default:
-			return nil, false
+			seen.legal = false
+			seen.data = seen.data || b[0] == recordData
 		}
 		b = b[size:]
 	}
-	return alert, true
+	return seen
 }
 
 // dropConn drops the connection but for what a late alert needs. Only the

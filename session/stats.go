@@ -24,7 +24,7 @@ type Stats struct {
 // HandshakeStats count viewers' DTLS handshakes.
 type HandshakeStats struct {
 	Started, Done, Failed uint64
-	UnderWay              int
+	UnderWay, Waiting     int // now
 }
 
 // Stats returns a copy of the counters.
@@ -36,11 +36,12 @@ func (t *Table) Stats() Stats {
 		Ended:    map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 		Handshakes: HandshakeStats{
 			Started: t.handshakes.started.Load(), Done: t.handshakes.done.Load(),
-			Failed: t.handshakes.failed.Load(), UnderWay: len(t.joins),
+			Failed: t.handshakes.failed.Load(),
 		},
 		Checks: make(map[string]uint64, verdicts),
 		Drops:  make(map[string]uint64, drops),
 	}
+	st.Handshakes.UnderWay, st.Handshakes.Waiting = t.lobby.counts()
 	for v, name := range [verdicts]string{
 		checkAccepted: "accepted", checkNominated: "nominated", checkIntegrity: "integrity",
 		checkMalformed: "malformed", checkRoleConflict: "role_conflict", checkUnknown: "unknown_attribute",

@@ -47,10 +47,10 @@ type Table struct {
 	fingerprint string
 	candidates  []netip.AddrPort
 
-	handshakeLimit, lingerLimit, strayAge, deleteLimit, proposalLimit time.Duration
+	handshakeLimit, strayAge, deleteLimit, proposalLimit time.Duration
 
 	admission  admission
-	joins      chan struct{} // a slot for each handshake under way
+	lobby      *lobby
 	revivals   chan struct{} // a slot for each connection revived from state
 	handshakes handshakeCounters
 	wg         sync.WaitGroup
@@ -85,12 +85,11 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		cfg: cfg, log: log, mux: m,
 		dtls: newDTLSOptions(cert, log), fingerprint: fingerprint,
 		handshakeLimit: min(handshakeMax, cfg.ConnectTimeout),
-		lingerLimit:    lingerMax,
 		proposalLimit:  proposalLimit,
 		strayAge:       strayMax,
 		deleteLimit:    deleteMax,
 		admission:      newAdmission(),
-		joins:          make(chan struct{}, maxJoins),
+		lobby:          newLobby(maxJoins),
 		revivals:       make(chan struct{}, maxRevivals),
 		quit:           make(chan struct{}),
 		sessions:       make(map[string]*Session),

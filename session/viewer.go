@@ -28,9 +28,9 @@ type phase uint8
 
 const (
 	phaseIdle     phase = iota // no handshake yet
+	phaseWaiting               // for its turn in the lobby
 	phaseJoining               // the handshake runs
-	phaseLinger                // keys are known, the connection may have to repeat its last flight
-	phaseDropping              // the connection is being dropped
+	phaseDropping              // keys are known, the connection is being dropped
 	phaseDropped               // only its state is left
 	phaseClosed
 )
@@ -68,7 +68,10 @@ type viewer struct {
 	phase     phase
 	sections  []ViewerSection // until Connected got them
 	connected func(*egress.Viewer, []ViewerSection)
+	hello     []byte      // while waiting: the ClientHello
 	join      *join       // while a goroutine of it runs
+	flight    []byte      // our last, as DTLS server, until the viewer has proven to have got it
+	repeats   int         // of flight
 	state     *dtls.State // once dropped
 	gone      bool        // the viewer said close_notify
 	packets   uint64      // media sent when the sweeper looked last
@@ -171,8 +174,11 @@ func (v *viewer) take(g *generation, from netip.AddrPort, now int64, nominated b
 	if nominated || !v.pair.IsValid() {
 		v.move(from)
 	}
-	if v.active && v.phase == phaseIdle {
+	switch {
+	case v.active && v.phase == phaseIdle:
 		v.begin()
+	case v.phase == phaseWaiting:
+		v.t.lobby.press()
 	}
 	return restarted
 }
@@ -214,6 +220,9 @@ func (v *viewer) move(to netip.AddrPort) {
 func (v *viewer) write(b []byte, _ netip.AddrPort) (int, error) {
 	v.mu.Lock()
 	to := v.pair
+	if !v.active && v.phase == phaseJoining && b[0] == recordChangeCipher { // with Finished behind it
+		v.flight = slices.Clone(b)
+	}
 	v.mu.Unlock()
 	v.evidence.sent(b)
 	return v.t.mux.conn.WriteToUDPAddrPort(b, to)
@@ -232,9 +241,7 @@ func (v *viewer) datagram(b []byte, _ netip.AddrPort) {
 		v.heard.Store(time.Now().UnixNano())
 		if v.proven.CompareAndSwap(false, true) {
 			v.mu.Lock()
-			if v.join != nil {
-				v.join.release()
-			}
+			v.flight = nil
 			v.mu.Unlock()
 		}
 	}
@@ -246,7 +253,7 @@ func (v *viewer) sweep(now time.Time) {
 	p := v.phase
 	v.mu.Unlock()
 	switch p {
-	case phaseIdle, phaseJoining:
+	case phaseIdle, phaseWaiting, phaseJoining:
 		first := v.checked.Load()
 		switch {
 		case first == 0 && now.Sub(v.born) > v.t.cfg.ConnectTimeout:
@@ -254,7 +261,7 @@ func (v *viewer) sweep(now time.Time) {
 		case first != 0 && (now.Sub(instant(first)) > v.t.handshakeLimit || now.Sub(v.born) > v.t.cfg.ConnectTimeout):
 			v.s.end(CauseDTLSTimeout)
 		}
-	case phaseLinger, phaseDropping, phaseDropped:
+	case phaseDropping, phaseDropped:
 		if now.Sub(instant(v.heard.Load())) > v.t.cfg.ConsentTimeout {
 			v.s.end(CauseConsentLost)
 			return
@@ -291,7 +298,7 @@ func (v *viewer) diagnose(now time.Time) Cause {
 	v.mu.Lock()
 	p := v.phase
 	v.mu.Unlock()
-	if p != phaseIdle && p != phaseJoining {
+	if p > phaseJoining {
 		return ""
 	}
 	return v.evidence.waiting(now, v.born, instant(v.checked.Load()))
@@ -319,6 +326,8 @@ func (v *viewer) close() {
 	v.t.mux.unbind(v, addrs...)
 	v.egress.Stop()
 	switch {
+	case was == phaseWaiting:
+		v.t.lobby.forget(v)
 	case j != nil: // its goroutine owns the connection
 		j.cancel()
 		<-j.done
