@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"gateway/gatewaytest": {"gateway", "whip", "whep", "session", "sfu", "egress", "github.com/pion", "github.com/chromedp", "golang.org/x/sys"},
 	"whip":                {"session", "sfu", "egress", "github.com/pion"},
 	"whep":                {"session", "sfu", "egress", "github.com/pion"},
-	"session":             {"egress", "github.com/pion", "golang.org/x/time"},
+	"session":             {"egress", "github.com/pion", "golang.org/x/sys", "golang.org/x/time"},
 	"sfu":                 {"egress", "github.com/pion"},
 	"egress":              {"github.com/pion", "golang.org/x/sys"},
 	"auth":                {},

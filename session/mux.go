@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// socketBuffer is asked of the kernel for each direction: a burst of
-	// keyframes to many viewers, or of a busy moment of ours.
-	socketBuffer = 8 << 20
 	// sideQueue is how many datagrams of publishers may wait for the ice package.
 	sideQueue = 2048
 )
@@ -33,7 +30,8 @@ type owner interface {
 // to: connectivity checks by the ufrag in them, the rest by source address. An
 // address becomes a session's only by an authenticated check.
 type mux struct {
-	conn    *net.UDPConn
+	conn    *net.UDPConn // the first of sockets
+	sockets mediaSockets
 	local   *net.UDPAddr
 	side    *pipe // what publishers sent; read by the ice package
 	buffers *buffers
@@ -70,30 +68,20 @@ const (
 	drops
 )
 
-// listenMedia opens the media socket. An unspecified address listens for IPv4
-// and IPv6.
+// listenMedia opens the media sockets.
 func listenMedia(at netip.AddrPort, log *slog.Logger) (*mux, error) {
-	network := "udp4"
-	if at.Addr().Is6() {
-		network = "udp6"
-	}
-	if !at.Addr().IsValid() || at.Addr().IsUnspecified() {
-		network = "udp"
-	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
+	sockets, err := openMedia(at, log)
 	if err != nil {
-		return nil, fmt.Errorf("session: listen for media: %w", err)
+		return nil, err
 	}
+	conn := sockets.first
 	local, ok := conn.LocalAddr().(*net.UDPAddr)
 	if !ok {
-		_ = conn.Close() // nothing was sent yet
+		_ = sockets.close() // nothing was sent yet
 		return nil, fmt.Errorf("session: listen for media: %v is no UDP address", conn.LocalAddr())
 	}
-	if err := errors.Join(conn.SetReadBuffer(socketBuffer), conn.SetWriteBuffer(socketBuffer)); err != nil {
-		log.Warn("media socket buffers not enlarged", "err", err)
-	}
 	m := &mux{
-		conn: conn, local: local, buffers: &buffers{}, log: log,
+		conn: conn, sockets: sockets, local: local, buffers: &buffers{}, log: log,
 		done:    make(chan struct{}),
 		ufrags:  make(map[string]owner),
 		addrs:   make(map[netip.AddrPort]owner),
@@ -213,11 +201,11 @@ func (m *mux) sizes() (ufrags, addrs, pending int) {
 }
 
 // abandon closes a mux that never ran.
-func (m *mux) abandon() error { return errors.Join(m.conn.Close(), m.side.Close()) }
+func (m *mux) abandon() error { return errors.Join(m.sockets.close(), m.side.Close()) }
 
 // close closes the socket and waits for the read loop.
 func (m *mux) close() error {
-	err := m.conn.Close()
+	err := m.sockets.close()
 	<-m.done
 	return errors.Join(err, m.side.Close())
 }

@@ -110,7 +110,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 	}); err != nil {
 		return nil, errors.Join(err, m.abandon())
 	}
-	t.plane = egress.NewPlane(log, m.conn)
+	t.plane = egress.NewPlane(log, m.sockets.writers()...)
 	t.wg.Go(m.run)
 	t.wg.Go(t.sweep)
 	return t, nil
