@@ -57,12 +57,20 @@ func (r *repairBudget) spend(bytes int, now time.Time) bool {
 // one only while packets are lost: it is most of what a stream weighs.
 type answers struct {
 	last    time.Duration // when something was asked for, since the viewer began
-	entries [256]struct {
-		index uint32 // low bits
-		at    uint32 // ms since the viewer began
-		count uint8
-	}
+	entries [256]answered
 }
+
+// answered is what one packet was sent again: 4 bytes, as each viewer of a lossy
+// network has hundreds. The packet is known by the bits of its index above those
+// that find the entry: 22 together, more than maxNACKAge by far. The time is
+// right for a minute, far longer than any packet can be had.
+type answered struct {
+	count uint16 // how often, below 1<<answerBits, and the packet above that
+	at    uint16 // low bits of the ms since the viewer began
+}
+
+// answerBits are enough for maxAnswers.
+const answerBits = 2
 
 // keepAnswers is how long after the last NACK a stream keeps its answers: far
 // longer than a packet is asked for.
@@ -72,12 +80,14 @@ const keepAnswers = 10 * time.Second
 func (a *answers) allow(index uint64, at, gap time.Duration) bool {
 	a.last = at
 	e := &a.entries[index%uint64(len(a.entries))]
-	ms := uint32(at.Milliseconds())
-	if e.count == 0 || e.index != uint32(index) {
-		e.index, e.at, e.count = uint32(index), ms, 1
+	ms := uint16(at.Milliseconds())
+	packet := uint16(index/uint64(len(a.entries))) << answerBits
+	count := e.count & (1<<answerBits - 1)
+	if count == 0 || e.count-count != packet {
+		*e = answered{count: packet | 1, at: ms}
 		return true
 	}
-	if e.count >= maxAnswers || time.Duration(ms-e.at)*time.Millisecond < gap {
+	if count >= maxAnswers || time.Duration(ms-e.at)*time.Millisecond < gap {
 		return false
 	}
 	e.at = ms
