@@ -24,12 +24,13 @@ const (
 // not been sent yet, and the rate at which they are. Guarded by Viewer.mu.
 type catchup struct {
 	clockRate uint32
-	queue     []*Packet
-	limit     int // packets in queue
-	bytes     int // payload bytes in queue
+	backlog   []*Packet // shared with all who joined since its keyframe: never written to
+	queue     []*Packet // what came meanwhile, behind it
+	limit     int       // packets in both
+	bytes     int       // payload bytes in both
 
-	total  int           // payload bytes that ever were in queue
-	span   time.Duration // of media that ever was in queue
+	total  int           // payload bytes that ever were in them
+	span   time.Duration // of media that ever was in them
 	newest uint32        // timestamp up to which span counts
 
 	jumpTo  uint64 // sequence number to go on with without a gap, 0: none
@@ -47,7 +48,7 @@ type catchup struct {
 func newCatchup(s *Stream, backlog []*Packet) *catchup {
 	c := &catchup{
 		clockRate: s.current.format.ClockRate,
-		queue:     make([]*Packet, 0, len(backlog)+64),
+		backlog:   backlog,
 		limit:     len(backlog) + maxWaiting,
 		newest:    backlog[0].Timestamp,
 		between:   true,
@@ -60,7 +61,7 @@ func newCatchup(s *Stream, backlog []*Packet) *catchup {
 		c.log = &sendLog{}
 	}
 	for _, p := range backlog {
-		c.append(p)
+		c.count(p)
 	}
 	return c
 }
@@ -79,18 +80,19 @@ func (c *catchup) rate() float64 {
 
 // push queues a live packet; false when there are too many.
 func (c *catchup) push(p *Packet) bool {
-	if len(c.queue) >= c.limit || c.bytes+len(p.Payload) > maxWaitingBytes {
+	if c.len() >= c.limit || c.bytes+len(p.Payload) > maxWaitingBytes {
 		return false
 	}
 	if p.Key && c.ahead(p) > jumpOver {
 		c.dropBefore(p)
 	}
-	c.append(p)
+	c.queue = append(c.queue, p)
+	c.count(p)
 	return true
 }
 
-func (c *catchup) append(p *Packet) {
-	c.queue = append(c.queue, p)
+// count takes a packet into account that is to be sent.
+func (c *catchup) count(p *Packet) {
 	c.bytes += len(p.Payload)
 	c.total += len(p.Payload)
 	if d := int32(p.Timestamp - c.newest); d > 0 && c.clockRate > 0 {
@@ -99,12 +101,23 @@ func (c *catchup) append(p *Packet) {
 	}
 }
 
+// len is how many packets wait.
+func (c *catchup) len() int { return len(c.backlog) + len(c.queue) }
+
+// first is the packet that is sent next; there must be one.
+func (c *catchup) first() *Packet {
+	if len(c.backlog) > 0 {
+		return c.backlog[0]
+	}
+	return c.queue[0]
+}
+
 // ahead is how much media waits before a packet.
 func (c *catchup) ahead(p *Packet) time.Duration {
-	if len(c.queue) == 0 || c.clockRate == 0 {
+	if c.len() == 0 || c.clockRate == 0 {
 		return 0
 	}
-	if d := int32(p.Timestamp - c.queue[0].Timestamp); d > 0 {
+	if d := int32(p.Timestamp - c.first().Timestamp); d > 0 {
 		return c.duration(uint32(d))
 	}
 	return 0
@@ -114,27 +127,32 @@ func (c *catchup) duration(ticks uint32) time.Duration {
 	return time.Duration(ticks) * time.Second / time.Duration(c.clockRate)
 }
 
-// dropBefore empties the queue for a keyframe, but for the rest of a frame that
+// dropBefore drops what waits for a keyframe, but for the rest of a frame that
 // was sent in part.
 func (c *catchup) dropBefore(key *Packet) {
-	kept := c.queue[:0]
+	var kept []*Packet
 	c.bytes = 0
-	for _, p := range c.queue {
-		if !c.between && p.Timestamp == c.sentTS {
-			kept = append(kept, p)
-			c.bytes += len(p.Payload)
+	for _, packets := range [][]*Packet{c.backlog, c.queue} {
+		for _, p := range packets {
+			if !c.between && p.Timestamp == c.sentTS {
+				kept = append(kept, p)
+				c.bytes += len(p.Payload)
+			}
 		}
 	}
-	clear(c.queue[len(kept):])
-	c.queue = kept
+	c.backlog, c.queue = nil, kept
 	c.jumpTo = key.Seq
 }
 
 // pop takes the next packet.
 func (c *catchup) pop() *Packet {
-	p := c.queue[0]
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
+	p := c.first()
+	if len(c.backlog) > 0 {
+		c.backlog = c.backlog[1:]
+	} else {
+		c.queue[0] = nil
+		c.queue = c.queue[1:]
+	}
 	c.bytes -= len(p.Payload)
 	c.sentTS, c.between = p.Timestamp, p.Marker
 	return p
@@ -162,7 +180,7 @@ func (s *Stream) pace(out *batch, now time.Time) (on bool) {
 		return false
 	}
 	c.fill(now)
-	for len(c.queue) > 0 && (c.credit > 0 || !c.pacing) {
+	for c.len() > 0 && (c.credit > 0 || !c.pacing) {
 		p := c.pop()
 		if c.jumpTo != 0 && p.Seq == c.jumpTo {
 			c.jumpTo = 0
@@ -173,7 +191,7 @@ func (s *Stream) pace(out *batch, now time.Time) (on bool) {
 		s.forward(out, p, now)
 		c.credit -= float64(len(p.Payload) + rtpHeader + maxOverhead)
 	}
-	if len(c.queue) > 0 {
+	if c.len() > 0 {
 		return true
 	}
 	s.catchup = nil

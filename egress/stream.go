@@ -116,7 +116,8 @@ func newStream(v *Viewer, c StreamConfig) *Stream {
 
 // Bind makes src the source of the stream. Backlog is what the viewer gets
 // first, oldest packet first, beginning with a keyframe; it is sent paced, and
-// packets written meanwhile wait behind it. The caller makes sure that no
+// packets written meanwhile wait behind it. It is not copied, and may be that of
+// any number of streams: nobody may change it any more. The caller makes sure that no
 // packet is written between taking the backlog and Bind. The first packet
 // follows whatever the stream sent before without a gap in sequence numbers
 // and with a timestamp that has advanced by the time gone by.
