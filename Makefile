@@ -14,6 +14,8 @@ FUZZTIME ?= 3s
 # send as SDP, fragments, STUN, RTCP and RTP, and the rewriting of RTP.
 FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|LikePion|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite)$$=10m
 PKG ?= ./...
+# Systems that nothing runs on here: all of the code must compile for them.
+FOREIGN ?= darwin windows
 # End-to-end tests measure frame rates of browsers: one after the other, without
 # the race detector, and never from the cache.
 E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
@@ -43,9 +45,10 @@ testsum: # not by go run, which adds a line of its own when a test fails
 deps: ## what the tests run: browser, ffmpeg, GStreamer, linter
 	scripts/deps
 
-vet: ## compile checks, also of the end-to-end tests
+vet: ## compile checks, also of the end-to-end tests and for other systems
 	go vet ./...
 	go vet -tags=e2e ./...
+	for os in $(FOREIGN); do echo "GOOS=$$os go vet ./..."; GOOS=$$os CGO_ENABLED=0 go vet ./...; done
 
 lint: deps ## golangci-lint and formatting
 	golangci-lint run --build-tags=e2e ./...

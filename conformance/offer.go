@@ -43,7 +43,7 @@ func Offer(sections ...Media) string {
 	}
 	ufrag, pwd, fingerprint := randomText(4), randomText(12), randomFingerprint()
 	fmt.Fprintf(&b, "v=0\r\no=- %d 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE%s\r\na=ice-options:trickle\r\n",
-		4611686018427387904, mids.String())
+		int64(1)<<62, mids.String())
 	for _, s := range sections {
 		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\n", s.Kind, s.Formats)
 		fmt.Fprintf(&b, "a=mid:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:sha-256 %s\r\na=setup:actpass\r\n",
