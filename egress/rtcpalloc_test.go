@@ -110,6 +110,30 @@ func TestHandleRTCPAllocations(t *testing.T) {
 	}
 }
 
+// What is refused, who sends it can send without end.
+func TestRefusedRTCPAllocations(t *testing.T) {
+	for _, tc := range profiles {
+		t.Run(tc.name, func(t *testing.T) {
+			_, v, far := startTo(t, nowhere{}, tc.profile)
+			forged := far.seal(&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: videoSSRC})
+			forged[len(forged)-1] ^= 1
+			malformed := far.sealRaw([]byte{0x81, typeReceiverReport, 0, 1, 0, 0, 0, 1})
+			datagram := make([]byte, max(len(forged), len(malformed)))
+			for name, sealed := range map[string][]byte{"forged": forged, "malformed": malformed, "short": forged[:9]} {
+				got := testing.AllocsPerRun(200, func() {
+					v.open.senders = v.open.senders[:0] // whatever was seen of it
+					if v.HandleRTCP(datagram[:copy(datagram, sealed)]) == nil {
+						t.Fatalf("%s: got no error", name)
+					}
+				})
+				if got != 0 {
+					t.Errorf("%s: got %v allocations, want none", name, got)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkHandleRTCP(b *testing.B) {
 	for _, tc := range profiles {
 		for name, packets := range datagrams() {
