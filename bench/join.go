@@ -22,6 +22,7 @@ type joiner struct {
 	profiles []dtls.SRTPProtectionProfile
 	network  network
 	fleet    *fleet
+	patience time.Duration // for each join
 	// hands bounds how many handshakes are under way: more of them would only
 	// make each slower.
 	hands chan struct{}
@@ -53,18 +54,7 @@ func (j *joiner) join(ctx context.Context, number int, sampled bool) (*viewer, e
 		j.fleet.add(v)
 		return v, nil
 	}
-	if ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", stage(err), ctx.Err())
-	}
 	return nil, errors.Join(err, j.leave(ctx, v))
-}
-
-// stage is how far a join came before its time was over.
-func stage(err error) error {
-	if s, ok := errors.AsType[*stageError](err); ok {
-		return errors.New(s.stage)
-	}
-	return err
 }
 
 // stageError says which part of a join failed.
@@ -87,18 +77,26 @@ func (j *joiner) enter(ctx context.Context, v *viewer) error {
 		return err
 	}
 	if err := j.nominate(ctx, v, a); err != nil {
-		return &stageError{"ICE", err}
+		return &stageError{"ICE", late(ctx, j.patience, err)}
 	}
 	select {
 	case j.hands <- struct{}{}:
 		defer func() { <-j.hands }()
 	case <-ctx.Done():
-		return &stageError{"DTLS", ctx.Err()}
+		return &stageError{"DTLS", late(ctx, j.patience, ctx.Err())}
 	}
 	if err := j.shake(ctx, v, a); err != nil {
-		return &stageError{"DTLS", err}
+		return &stageError{"DTLS", late(ctx, j.patience, err)}
 	}
 	return nil
+}
+
+// late is what became of a part of a join whose time is over.
+func late(ctx context.Context, patience time.Duration, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v", patience)
+	}
+	return err
 }
 
 // nominate finds an address of the server that answers checks.
@@ -215,6 +213,10 @@ func (v *viewer) arm(conn *dtls.Conn, client bool) error {
 	defer v.fleet.mu.Unlock()
 	v.profile, v.in, v.out, v.connected = c.Profile, in, out, true
 	v.entered = time.Since(v.began)
+	for _, d := range v.early {
+		v.open(d.b, d.arrival, d.now)
+	}
+	v.early = nil
 	if !client {
 		v.flight = flight // a server's is the last of all
 	}

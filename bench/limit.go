@@ -32,9 +32,7 @@ func findLimit(ctx context.Context, g loadable, first int, maxLatency time.Durat
 			limit.Reason, limit.Generator = reason, own
 			if s.Viewers.Refused > 0 {
 				// Those who were let in are the limit that the server itself knows.
-				rest := s
-				rest.Viewers.Refused = 0
-				if other, _ := rest.wrong(maxLatency); other == "" && s.Viewers.Connected > good {
+				if s.unwell(maxLatency) == "" && s.Viewers.Connected > good {
 					good, bad = s.Viewers.Connected, s.Viewers.Connected+1
 				}
 			}
@@ -53,29 +51,38 @@ func findLimit(ctx context.Context, g loadable, first int, maxLatency time.Durat
 	return limit, nil
 }
 
-// wrong says what is not well in a step, and whether it is the generator's fault.
+// wrong says what is not well in a step, and whether it may be the generator's
+// fault. A generator at its limit that serves well all the same does no harm, and
+// it cannot make a server refuse.
 func (s *Step) wrong(maxLatency time.Duration) (reason string, own bool) {
-	if s.Generator.Limit != "" {
+	if v := s.Viewers; v.Refused > 0 {
+		return fmt.Sprintf("the server refused %d of %d viewers", v.Refused, v.Asked), false
+	}
+	reason = s.unwell(maxLatency)
+	if reason != "" && s.Generator.Limit != "" {
 		return s.Generator.Limit, true
 	}
+	return reason, false
+}
+
+// unwell says what those who were let in lack.
+func (s *Step) unwell(maxLatency time.Duration) string {
 	v, m := s.Viewers, s.Media
 	switch {
-	case v.Refused > 0:
-		return fmt.Sprintf("the server refused %d of %d viewers", v.Refused, v.Asked), false
 	case v.Failed > 0:
-		return fmt.Sprintf("%d of %d viewers could not join", v.Failed, v.Asked), false
+		return fmt.Sprintf("%d of %d viewers could not join", v.Failed, v.Asked)
 	case v.Connected == 0:
-		return "nobody was connected", false
+		return "nobody was connected"
 	case v.Closed > 0:
-		return fmt.Sprintf("the server ended %d sessions", v.Closed), false
+		return fmt.Sprintf("the server ended %d sessions", v.Closed)
 	case v.Silent > 0:
-		return fmt.Sprintf("%d of %d viewers received nothing", v.Silent, v.Connected), false
+		return fmt.Sprintf("%d of %d viewers received nothing", v.Silent, v.Connected)
 	case m.Loss > maxLoss:
-		return fmt.Sprintf("%.2f %% of the packets were lost", m.Loss), false
+		return fmt.Sprintf("%.2f %% of the packets were lost", m.Loss)
 	case m.StampLoss != nil && *m.StampLoss > maxLoss:
-		return fmt.Sprintf("%.2f %% of the published packets did not arrive", *m.StampLoss), false
+		return fmt.Sprintf("%.2f %% of the published packets did not arrive", *m.StampLoss)
 	case m.Latency != nil && m.Latency.P99 > ms(maxLatency):
-		return fmt.Sprintf("one packet in a hundred was late by %.0f ms or more", m.Latency.P99), false
+		return fmt.Sprintf("one packet in a hundred was late by %.0f ms or more", m.Latency.P99)
 	}
-	return "", false
+	return ""
 }

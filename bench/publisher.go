@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -12,7 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/logging"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -32,6 +35,7 @@ const (
 // publisher sends one stamped stream by WHIP until it is closed.
 type publisher struct {
 	pc      *webrtc.PeerConnection
+	mux     ice.UDPMux
 	client  *client
 	session string
 	spacing time.Duration
@@ -51,13 +55,13 @@ type publisher struct {
 
 // publish goes on air and returns when media flows.
 func publish(ctx context.Context, c *Config, client *client, bind netip.Addr) (*publisher, error) {
-	pc, err := newPublisherConn(bind)
+	pc, mux, err := newPublisherConn(bind)
 	if err != nil {
 		return nil, fmt.Errorf("bench: make the publisher: %w", err)
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &publisher{
-		pc: pc, client: client, spacing: c.Spacing, obeys: !c.IgnoreRequests, stop: stop,
+		pc: pc, mux: mux, client: client, spacing: c.Spacing, obeys: !c.IgnoreRequests, stop: stop,
 		up: make(chan struct{}), down: make(chan struct{}), late: new(histogram),
 	}
 	if err := p.start(ctx, life, c); err != nil {
@@ -66,7 +70,9 @@ func publish(ctx context.Context, c *Config, client *client, bind netip.Addr) (*
 	return p, nil
 }
 
-func newPublisherConn(bind netip.Addr) (*webrtc.PeerConnection, error) {
+// newPublisherConn binds a socket of its own: pion does not find every address, ::1
+// for one.
+func newPublisherConn(bind netip.Addr) (*webrtc.PeerConnection, ice.UDPMux, error) {
 	m := &webrtc.MediaEngine{}
 	i := &interceptor.Registry{}
 	if err := errors.Join(
@@ -74,17 +80,25 @@ func newPublisherConn(bind netip.Addr) (*webrtc.PeerConnection, error) {
 		m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: audioCapability, PayloadType: audioType}, webrtc.RTPCodecTypeAudio),
 		webrtc.ConfigureNack(m, i), webrtc.ConfigureRTCPReports(i),
 	); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := webrtc.SettingEngine{}
+	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(bind, 0)))
+	if err != nil {
+		return nil, nil, err
+	}
+	quiet := &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: quiet.NewLogger("mux")})
+	s := webrtc.SettingEngine{LoggerFactory: quiet}
 	s.SetIncludeLoopbackCandidate(true)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-	s.SetIPFilter(func(ip net.IP) bool {
-		a, ok := netip.AddrFromSlice(ip)
-		return ok && a.Unmap() == bind
-	})
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(i), webrtc.WithSettingEngine(s)).
+	s.SetICEUDPMux(mux)
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(i), webrtc.WithSettingEngine(s)).
 		NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, nil, errors.Join(err, mux.Close())
+	}
+	return pc, mux, nil
 }
 
 var (
@@ -272,7 +286,7 @@ func (p *publisher) close(ctx context.Context) error {
 		defer cancel()
 		err = p.client.leave(ctx, p.session)
 	}
-	err = errors.Join(err, p.pc.GracefulClose())
+	err = errors.Join(err, p.pc.GracefulClose(), p.mux.Close())
 	p.running.Wait()
 	return err
 }

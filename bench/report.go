@@ -67,6 +67,7 @@ type Join struct {
 	Seconds       float64    `json:"seconds"` // for all of them
 	PerSecond     float64    `json:"per_second"`
 	ServerCPU     *float64   `json:"server_cpu_ms_per_join,omitempty"`
+	OwnCPU        float64    `json:"generator_cpu_ms_per_join"`
 	Post          *Quantiles `json:"post_ms,omitempty"`           // POST to 201
 	Connected     *Quantiles `json:"connected_ms,omitempty"`      // POST to keys
 	FirstMedia    *Quantiles `json:"first_media_ms,omitempty"`    // POST to first packet

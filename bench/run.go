@@ -87,7 +87,7 @@ func newGenerator(ctx context.Context, c *Config) (*generator, error) {
 	}
 	return &generator{config: c, observer: c.observer(), fleet: f, joiner: &joiner{
 		client: newClient(c), endpoint: c.WHEP, bind: bind, identity: identity, profiles: profiles,
-		network: n, fleet: f, hands: make(chan struct{}, handshakes),
+		network: n, fleet: f, patience: c.JoinTimeout, hands: make(chan struct{}, handshakes),
 	}}, nil
 }
 

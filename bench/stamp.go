@@ -58,12 +58,12 @@ func digits(b []byte) (n uint64) {
 	return n
 }
 
-// stampSum keeps a chance find of the mark from being taken for a stamp.
+// stampSum keeps a chance find of the mark from being taken for a stamp. It is a
+// digit of seven bits, too.
 func stampSum(b []byte) byte {
 	sum := byte(0x2a)
 	for _, d := range b {
-		sum = sum<<1 | sum>>7
-		sum ^= d
+		sum = (sum<<1 | sum>>6&1) ^ d
 	}
 	return sum | 0x80
 }

@@ -92,6 +92,7 @@ func (g *generator) enter(ctx context.Context, n int, s *Step) (*arrivals, error
 	s.Viewers.Refused, s.Viewers.Failed = a.refused, a.failed
 	if len(a.viewers) > 0 {
 		s.Join.PerSecond = rounded(float64(len(a.viewers))/took.Seconds(), 1)
+		s.Join.OwnCPU = rounded(ms(after.self-before.self)/float64(len(a.viewers)), 3)
 		if g.observer.pid > 0 {
 			each := rounded(ms(after.server.cpu-before.server.cpu)/float64(len(a.viewers)), 3)
 			s.Join.ServerCPU = &each

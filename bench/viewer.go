@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"time"
@@ -36,6 +37,8 @@ type viewer struct {
 	settled   bool          // was there when what is measured began
 	ended     bool          // by the server, or for want of consent
 	flight    [][]byte      // our last of the handshake, if it is the last of all
+
+	early []datagram // media that came before the keys
 
 	in, out    *srtp.Context
 	plain      []byte
@@ -153,10 +156,29 @@ func (v *viewer) takeRTP(b []byte, wire int, arrival int64, now time.Time) {
 	if v.firstMedia.IsZero() {
 		v.firstMedia = now
 	}
-	if kind == video && v.in != nil && wire == len(b) {
-		v.open(b, arrival, now)
+	if kind != video || !v.sampled || wire != len(b) {
+		return
 	}
+	if !v.connected {
+		// The server has its keys a little sooner than we have ours, and what it
+		// sends first is the keyframe.
+		if len(v.early) < maxEarly {
+			v.early = append(v.early, datagram{bytes.Clone(b), arrival, now})
+		}
+		return
+	}
+	v.open(b, arrival, now)
 }
+
+// datagram is one that waits for keys.
+type datagram struct {
+	b       []byte
+	arrival int64
+	now     time.Time
+}
+
+// maxEarly bounds how many wait: a keyframe and what follows it, at high rates.
+const maxEarly = 512
 
 // open decrypts a video packet and reads its stamps.
 func (v *viewer) open(b []byte, arrival int64, now time.Time) {
