@@ -309,6 +309,22 @@ func TestInboundAllocations(t *testing.T) {
 	}
 }
 
+// BenchmarkInbound is the way of a packet from pion's SRTP session to the track
+// that reads it, both on one goroutine.
+func BenchmarkInbound(b *testing.B) {
+	in, r := videoInbound(inboundLayer{})
+	packet := packetOf(b, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 1}, string(make([]byte, 1200)))
+	out := make([]byte, maxPacket)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		in.packet(packet, now)
+		if _, err := r.tracks[0].Read(out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzInbound(f *testing.F) {
 	f.Add(packetOf(f, rtp.Header{PayloadType: 96, SSRC: 1, SequenceNumber: 3}, "media"), false, false)
 	f.Add(packetOf(f, rtp.Header{PayloadType: 97, SSRC: 2, SequenceNumber: 3}, "\x00\x03again"), false, false)

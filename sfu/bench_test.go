@@ -132,3 +132,16 @@ func BenchmarkEmptyRoom(b *testing.B) {
 		room.leave()
 	}
 }
+
+// BenchmarkReceive is what a packet costs by itself, without viewers.
+func BenchmarkReceive(b *testing.B) {
+	for _, mimeType := range sampled {
+		b.Run(mimeType, func(b *testing.B) {
+			f := newFeed(b, mimeType, 0, sample(b, mimeType))
+			b.ReportAllocs()
+			for b.Loop() {
+				f.step()
+			}
+		})
+	}
+}
