@@ -95,19 +95,28 @@ func listenMedia(at netip.AddrPort, log *slog.Logger) (*mux, error) {
 func (m *mux) run() {
 	defer close(m.done)
 	var r responder
-	buf := make([]byte, maxDatagram)
+	handle := func(b []byte, from netip.AddrPort) { m.receive(&r, b, from) }
 	for {
-		n, from, err := m.conn.ReadFromUDPAddrPort(buf)
+		err := read(m.conn, handle)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		// Nothing known to happen on an unconnected socket; do not spin on it.
+		m.log.Warn("media socket not readable", "err", err)
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// readEach reads with a system call for each datagram, and one more that finds
+// none before each wait. See read.
+func readEach(conn *net.UDPConn, handle func(b []byte, from netip.AddrPort)) error {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			// Nothing known to happen on an unconnected socket; do not spin on it.
-			m.log.Warn("media socket not readable", "err", err)
-			time.Sleep(10 * time.Millisecond)
-			continue
+			return err
 		}
-		m.receive(&r, buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		handle(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 	}
 }
 
