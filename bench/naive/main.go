@@ -19,7 +19,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+const stopLimit = 2 * time.Second
 
 func main() {
 	httpAddr := flag.String("http", "127.0.0.1:0", "`address` of WHIP (/whip) and WHEP (/whep)")
@@ -56,7 +59,12 @@ func run(ctx context.Context, httpAddr, udpAddr string, out io.Writer) error {
 	go func() { // waited for through ended
 		defer close(ended)
 		<-ctx.Done()
-		_ = server.Close() // that Serve returns is enough
+		// Requests under way are few and short; who is not done then is cut off.
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		defer cancel()
+		if server.Shutdown(within) != nil {
+			_ = server.Close()
+		}
 	}()
 	_, err = fmt.Fprintf(out, "http %s\nudp  %s\n", listener.Addr(), socket.LocalAddr())
 	if err == nil {
