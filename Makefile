@@ -22,7 +22,7 @@ E2E := -tags=e2e -count=1 -p=1 -timeout=20m -run=^TestE2E ./gateway/...
 E2E_MUTANTS := -tags=e2e -count=1 -timeout=20m -run=^TestE2E ./conformance/mutant
 E2E_WEB := -tags=e2e -count=1 -timeout=10m ./web
 
-.PHONY: testsum build test test-long test-unit e2e deps vet lint fuzz-short bench cover
+.PHONY: testsum build test test-long test-unit e2e deps vet lint fuzz-short bench paired cover
 
 build: ## the binary
 	CGO_ENABLED=0 go build -trimpath -o sluice .
@@ -56,8 +56,12 @@ lint: deps ## golangci-lint and formatting
 fuzz-short: testsum ## every fuzz target for FUZZTIME
 	testsum -fuzz=$(FUZZTIME)
 
-bench: ## benchmarks; BASE=commit compares with it, runs in turn (PKG, BENCH, COUNT, BENCHTIME)
+bench: ## benchmarks, then Sluice and a naive forwarder under load; BASE=commit compares benchmarks with it (PKG, BENCH, COUNT, BENCHTIME, PAIRED)
 	scripts/bench $(BASE)
+	$(if $(BASE),,go run ./bench/paired $(PAIRED))
+
+paired: ## Sluice and a naive forwarder under load, side by side; PAIRED="-full -out DIR" is everything, with long windows
+	go run ./bench/paired $(PAIRED)
 
 cover: ## coverage of the packages' own tests
 	go test -coverprofile=cover.out -coverpkg=./... ./...

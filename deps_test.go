@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"auth":                {},
 	"web":                 {},
 	"bench/naive":         {"github.com/pion"},
+	"bench/paired":        {"bench", "golang.org/x/sys"},
 	"scripts/testsum":     {},
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// offered is how many viewers ask to be let in when nobody knows yet how many
+// a server takes: more than one core is expected to serve.
+const offered = 4000
+
+// The limit is measured in two runs on a fresh server each. In the first, more
+// viewers come than it can serve, and it lets in as many as it thinks right.
+// In the second there are 60 % of them, and then three times as many come.
+const (
+	workingShare = 0.6
+	overload     = 3
+)
+
+// measureLimit returns the results of both runs: step 0 is the first, 1 and 2
+// are the steps of the second.
+func (b *benchmark) measureLimit(ctx context.Context) ([]result, error) {
+	first, err := b.measure(ctx, limitName, sluice, 1, load{viewers: []int{offered}}, briefWindow)
+	if err != nil {
+		return nil, err
+	}
+	admitted := first[0].Figures.Connected
+	if first[0].Figures.Refused == 0 {
+		return first, fmt.Errorf("paired: the server took all of %d viewers: no limit was found", offered)
+	}
+	working := int(workingShare * float64(admitted))
+	second, err := b.measure(ctx, limitName, sluice, 1, load{viewers: []int{working, overload * admitted}}, b.options.window)
+	return append(first, second...), err
+}
+
+// limitRows reads the two runs.
+func limitRows(results []result) []row {
+	if len(results) != 3 {
+		return nil
+	}
+	alone, working, over := results[0].Figures, results[1].Figures, results[2].Figures
+	line := func(what, unit, format string, ours float64, b bar) row {
+		return row{
+			Scenario: limitName, What: what, Unit: unit, Ours: ours, Bar: b.String(), Met: b.met(ours, 0),
+			format: format, judged: b.kind != none,
+		}
+	}
+	return []row{
+		line(fmt.Sprintf("viewers let in, of %d who came", alone.Asked), "", "%.0f", float64(alone.Connected), bar{}),
+		line(fmt.Sprintf("latency p99 with %d viewers, 60 %% of them", working.Connected), "ms", "%.2f", working.LatencyP99, bar{atMost, 10}),
+		line(fmt.Sprintf("their latency p99 while %d more come", over.Asked-working.Connected), "ms", "%.2f", over.OthersP99,
+			bar{atMost, rounded(2 * working.LatencyP99)}),
+		line("their loss meanwhile", "%", "%.3f", over.OthersLoss, bar{atMost, 0}),
+		line("latency p99 of all who are in, afterwards", "ms", "%.2f", over.LatencyP99, bar{atMost, rounded(2 * working.LatencyP99)}),
+		line("their loss", "%", "%.3f", over.LossPercent, bar{atMost, 0}),
+		line("refused", "", "%.0f", float64(over.Refused), bar{atLeast, 1}),
+		line("refused without Retry-After", "", "%.0f", float64(over.RefusedSilent), bar{atMost, 0}),
+		line("neither in nor refused", "", "%.0f", float64(over.Failed), bar{atMost, 0}),
+		line("time to refuse, p99", "ms", "%.2f", over.RefusalP99, bar{atMost, 20}),
+	}
+}
