@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -118,6 +119,11 @@ func due(deadline, now time.Time, next *time.Time) bool {
 	return false
 }
 
+// refreshBatch is how many viewers are given another track in one go. Then
+// whoever has a packet to send comes first, which takes no room's lock: a core
+// may have to do both.
+const refreshBatch = 64
+
 // refresh lets those take over who waited for it, works out the program, binds every subscription to what it should
 // get, ends those that have waited long enough, and arms the timer.
 func (r *room) refresh(now time.Time) {
@@ -132,8 +138,12 @@ func (r *room) refresh(now time.Time) {
 	}
 	r.chooseProgram()
 	r.awaitNothing()
+	n := 0
 	for s := range r.subscriptions {
 		s.refresh(now)
+		if n++; n%refreshBatch == 0 {
+			runtime.Gosched()
+		}
 	}
 	r.arm(now)
 }
