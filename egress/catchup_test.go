@@ -466,3 +466,33 @@ func TestCatchupOfAudio(t *testing.T) {
 		_ = plane.Close()
 	})
 }
+
+// A busy shard comes by late at every tick; viewers catch up all the same.
+func TestCatchupOnBusyShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newFarEnd(t, gcm)
+		plane := newPlane(discard, far)
+		far.plane = plane
+		v := plane.NewViewer(ViewerConfig{CNAME: "gateway", Streams: defaultStreams()})
+		if err := v.Start(far.keys, viewerAddr); err != nil {
+			t.Fatal(err)
+		}
+		cam := newCamera(2.5e6, 60)
+		s := v.Stream("video")
+		s.Bind(cam, videoFormat, cam.backlog(1900*time.Millisecond))
+		began, frames := time.Now(), 0
+		for plane.paceNow(began); plane.Stats().CatchingUp > 0; plane.paceNow(time.Now()) {
+			time.Sleep(80 * time.Millisecond)
+			for ; frames < int(time.Since(began).Seconds()*30); frames++ {
+				for _, p := range cam.next(time.Now()) {
+					s.Write(p)
+				}
+			}
+			if time.Since(began) > 4*time.Second {
+				t.Fatal("still catching up after 4 s")
+			}
+		}
+		inSequence(t, far.takeRTP(videoSSRC))
+		_ = plane.Close()
+	})
+}
