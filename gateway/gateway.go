@@ -227,6 +227,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.reload != nil {
 		running.Go(func() { g.reload.run(watching, g) })
 	}
+	running.Go(func() { newRelief(g.log).run(watching) })
 	g.ready.Store(true)
 	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
 
