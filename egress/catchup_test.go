@@ -477,7 +477,7 @@ func TestCatchupOnBusyShard(t *testing.T) {
 		if err := v.Start(far.keys, viewerAddr); err != nil {
 			t.Fatal(err)
 		}
-		cam := newCamera(2.5e6, 60)
+		cam := newCamera(2.5e6, 600)
 		s := v.Stream("video")
 		s.Bind(cam, videoFormat, cam.backlog(1900*time.Millisecond))
 		began, frames := time.Now(), 0
