@@ -7,10 +7,8 @@ const (
 	// startCredit leaves at once: ten packets, what TCP would start with (RFC
 	// 6928).
 	startCredit = 12000
-	// maxCredit bounds how much of what a late tick missed is made up for. A tick
-	// waits for what the shard is sending, which may be a keyframe to a thousand
-	// viewers; with less than that nobody would catch up on a busy node.
-	maxCredit = 100 * time.Millisecond
+	// maxCredit bounds how much of what a late tick missed is made up for.
+	maxCredit = 20 * time.Millisecond
 	// Live packets wait behind the backlog; beyond these the catch-up is given
 	// up. The backlog itself is bounded by who made it.
 	maxWaiting      = 4096
