@@ -106,6 +106,23 @@ func (f *fleet) take(n int) []*viewer {
 	return out
 }
 
+// takeEnded takes out those whose sessions the server has ended.
+func (f *fleet) takeEnded() (ended []*viewer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var rest []*viewer
+	for _, v := range f.viewers {
+		if !v.ended {
+			rest = append(rest, v)
+			continue
+		}
+		ended = append(ended, v)
+		f.gone.add(v.totals())
+	}
+	f.viewers = rest
+	return ended
+}
+
 // list is a copy.
 func (f *fleet) list() []*viewer {
 	f.mu.Lock()

@@ -10,7 +10,7 @@ const (
 	// busyShare is how much of its processors the generator may use before its
 	// figures tell of itself.
 	busyShare = 0.9
-	// publisherLate is how late one frame in a hundred may be.
+	// publisherLate is how late one frame in twenty may be.
 	publisherLate = 20 * time.Millisecond
 )
 
@@ -24,7 +24,7 @@ func (g *generator) selfOf(a, b moment, got totals) Generator {
 	var late time.Duration
 	if g.publisher != nil {
 		h := g.publisher.lateness()
-		late = h.quantile(.99)
+		late = h.quantile(.95)
 		r.Late = h.quantiles()
 	}
 	switch {
@@ -33,7 +33,7 @@ func (g *generator) selfOf(a, b moment, got totals) Generator {
 	case r.Cores > busyShare*float64(r.CPUs):
 		r.Limit = fmt.Sprintf("the generator used %.2f of %d processors", r.Cores, r.CPUs)
 	case late > publisherLate:
-		r.Limit = fmt.Sprintf("the publisher was %.0f ms late with one frame in a hundred", ms(late))
+		r.Limit = fmt.Sprintf("the publisher was %.0f ms late with one frame in twenty", ms(late))
 	}
 	return r
 }

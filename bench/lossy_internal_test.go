@@ -239,3 +239,34 @@ func TestFailures(t *testing.T) {
 		t.Errorf("got %v and\n%s", err, text.String())
 	}
 }
+
+// TestReplacesEnded: a viewer whose session the server has ended is told of, and
+// another one comes for it in the next step.
+func TestReplacesEnded(t *testing.T) {
+	server := startLossy(t)
+	c := DefaultConfig()
+	c.WHEP, c.Viewers, c.Sample = server.URL, []int{2, 2, 2}, 1
+	c.Duration, c.Settle = 700*time.Millisecond, 300*time.Millisecond
+	steps := 0
+	c.Progress = func(string) {
+		if steps++; steps == 1 {
+			server.mu.Lock()
+			defer server.mu.Unlock()
+			if err := server.conns[0].Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	report, err := Run(t.Context(), c)
+	if err != nil || len(report.Steps) != 3 {
+		t.Fatalf("got %+v, %v", report, err)
+	}
+	// The alert may come before the second step begins, or in it.
+	second, third := report.Steps[1], report.Steps[2]
+	if second.Join.Tried+third.Join.Tried != 1 || second.Join.Tried+second.Viewers.Closed != 1 {
+		t.Errorf("got %+v, %+v", second, third)
+	}
+	if v := third.Viewers; v.Connected != 2 || v.Closed != 0 || v.Silent != 0 {
+		t.Errorf("got %+v", v)
+	}
+}

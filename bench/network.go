@@ -23,6 +23,7 @@ type socket interface {
 
 const (
 	maxDatagram = 1600
-	// wantedBuffer has room for a keyframe and a few frames more.
-	wantedBuffer = 1 << 20
+	// wantedBuffer has room for seconds of a common stream: a generator that has to
+	// share its processor is late with reading then, and loses nothing.
+	wantedBuffer = 4 << 20
 )

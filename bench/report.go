@@ -116,7 +116,8 @@ type Media struct {
 	Late          uint64   `json:"late_packets"`     // out of order
 	Twice         uint64   `json:"repeated_packets"` // the same number again
 	Undecryptable uint64   `json:"undecryptable_packets"`
-	// Short is what is missing of published packets times viewers; not with churn.
+	// Short is what is missing of published packets times viewers; not with churn. It
+	// is less than nothing when a queue from before was worked off.
 	Short     *float64 `json:"short_percent,omitempty"`
 	Keyframes uint64   `json:"keyframes"`
 	Requests  uint64   `json:"keyframe_requests"`

@@ -63,13 +63,18 @@ func (g *generator) measure(ctx context.Context, n int) (s Step, err error) {
 	return s, nil
 }
 
-// enter lets viewers join, or leave, until there are n.
+// enter lets viewers join, or leave, until there are n. Those whom the server has
+// put out of a step before are replaced.
 func (g *generator) enter(ctx context.Context, n int, s *Step) (*arrivals, error) {
+	parting := g.fleet.takeEnded()
+	if more := len(g.fleet.list()) - n; more > 0 {
+		parting = append(parting, g.fleet.take(more)...)
+	}
+	if err := g.leave(ctx, parting); err != nil {
+		g.config.progress("a session was not ended: %v", err)
+	}
 	there := g.fleet.list()
-	if n < len(there) {
-		if err := g.leave(ctx, g.fleet.take(len(there)-n)); err != nil {
-			g.config.progress("a session was not ended: %v", err)
-		}
+	if n == len(there) {
 		return &arrivals{}, nil
 	}
 	before, _, err := g.read()
@@ -98,7 +103,7 @@ func (g *generator) enter(ctx context.Context, n int, s *Step) (*arrivals, error
 			s.Join.ServerCPU = &each
 		}
 	}
-	if len(there) > 0 && n > len(there) {
+	if len(there) > 0 {
 		s.Join.Others = &Others{
 			Viewers: len(there), Latency: latency.latencies(),
 			Loss: percent(got.missing, got.packets), StampLoss: percent(got.stampsMissing, got.stamps),

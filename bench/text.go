@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // line is a step in one line.
@@ -53,29 +53,36 @@ func (r *Report) WriteText(w io.Writer) error {
 	return nil
 }
 
-// table has a row of figures for each kind and a column for each step.
+// table has a row for each kind of figure and a column for each step.
 func (r *Report) table(b *strings.Builder) {
 	if len(r.Steps) == 0 {
 		return
 	}
 	b.WriteByte('\n')
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(*Step) string) {
-		line, empty := name, true
-		for i := range r.Steps {
-			c := cell(&r.Steps[i])
-			empty = empty && c == ""
-			line += "\t" + c
-		}
-		if !empty {
-			_, _ = fmt.Fprintln(t, line+"\t") // a Builder takes it all
+	cells := make([][]string, len(rows))
+	widths := make([]int, len(r.Steps))
+	for i, row := range rows {
+		for k := range r.Steps {
+			c := row.cell(&r.Steps[k])
+			cells[i] = append(cells[i], c)
+			widths[k] = max(widths[k], len(c))
 		}
 	}
-	for _, f := range rows {
-		row(f.name, f.cell)
+	for i, row := range rows {
+		if strings.Join(cells[i], "") == "" {
+			continue
+		}
+		// Widths are in characters, and names may have some that are not ASCII.
+		b.WriteString(row.name + strings.Repeat(" ", max(0, nameWidth-utf8.RuneCountInString(row.name))))
+		for k, c := range cells[i] {
+			fmt.Fprintf(b, "  %*s", widths[k], c)
+		}
+		b.WriteByte('\n')
 	}
-	_ = t.Flush() // a Builder takes it all
 }
+
+// nameWidth is that of the first column.
+const nameWidth = 29
 
 // rows is what the table tells, in order. A row that is empty in every step is left
 // out.
@@ -157,17 +164,20 @@ func serverCell(s *Step, format string, of func(*Server) float64) string {
 
 // remarks tells what the table does not.
 func (s *Step) remarks(b *strings.Builder) {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(b, "%d of %d viewers: "+format+"\n", append([]any{s.Viewers.Connected, s.Viewers.Asked}, args...)...)
+	}
 	for _, f := range s.Join.Failures {
-		fmt.Fprintf(b, "\n%d of %d viewers: %d could not join: %s", s.Viewers.Connected, s.Viewers.Asked, f.Count, f.Reason)
+		say("%d could not join: %s", f.Count, f.Reason)
 	}
 	if s.Viewers.Refused > 0 {
-		fmt.Fprintf(b, "\n%d of %d viewers: %d were refused, %d of them with Retry-After", s.Viewers.Connected, s.Viewers.Asked, s.Viewers.Refused, s.Join.RetryAfter)
-	}
-	if s.Generator.Limit != "" {
-		fmt.Fprintf(b, "\n%d viewers: do not blame the server: %s", s.Viewers.Connected, s.Generator.Limit)
+		say("%d were refused, %d of them with Retry-After", s.Viewers.Refused, s.Join.RetryAfter)
 	}
 	if s.Media.Undecryptable > 0 {
-		fmt.Fprintf(b, "\n%d viewers: %d packets could not be decrypted", s.Viewers.Connected, s.Media.Undecryptable)
+		say("%d packets could not be decrypted", s.Media.Undecryptable)
+	}
+	if s.Generator.Limit != "" {
+		say("do not blame the server: %s", s.Generator.Limit)
 	}
 }
 
@@ -187,6 +197,7 @@ func (s *Step) histogram(b *strings.Builder) {
 	fmt.Fprintf(b, "\nlatency of %d packets at %d viewers\n", all, s.Viewers.Connected)
 	for _, bar := range s.Histogram {
 		width := int((bar.Packets*barWidth + most - 1) / most)
-		fmt.Fprintf(b, "%10.2f ms %6.2f %%  %s\n", bar.UpTo, 100*float64(bar.Packets)/float64(all), strings.Repeat("#", width))
+		line := fmt.Sprintf("%10.2f ms %6.2f %%  %s", bar.UpTo, 100*float64(bar.Packets)/float64(all), strings.Repeat("#", width))
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }

@@ -128,9 +128,10 @@ const (
 
 func (v *viewer) takeDTLS(b []byte) {
 	switch {
-	case v.pipe == nil: // before the answer: it will be sent again
 	case !v.connected:
-		v.pipe.deliver(b)
+		if v.pipe != nil { // else it came before the answer, and will come again
+			v.pipe.deliver(b)
+		}
 	case b[0] == recordAlert:
 		v.ended = true
 	case b[0] == recordHandshake:
