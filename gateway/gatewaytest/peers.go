@@ -22,6 +22,14 @@ import (
 // interceptors, on loopback too.
 func newAPI(t testing.TB, list []Codec, tune func(*webrtc.SettingEngine)) *webrtc.API {
 	t.Helper()
+	return newAPIWith(t, list, tune, webrtc.RegisterDefaultInterceptors)
+}
+
+// newAPIWith is newAPI with other interceptors.
+func newAPIWith(
+	t testing.TB, list []Codec, tune func(*webrtc.SettingEngine), intercept func(*webrtc.MediaEngine, *interceptor.Registry) error,
+) *webrtc.API {
+	t.Helper()
 	engine := &webrtc.MediaEngine{}
 	for _, c := range list {
 		if err := engine.RegisterCodec(c.Parameters, c.Kind); err != nil {
@@ -29,7 +37,7 @@ func newAPI(t testing.TB, list []Codec, tune func(*webrtc.SettingEngine)) *webrt
 		}
 	}
 	registry := &interceptor.Registry{}
-	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
+	if err := intercept(engine, registry); err != nil {
 		t.Fatal(err)
 	}
 	settings := webrtc.SettingEngine{}
