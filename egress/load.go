@@ -10,8 +10,8 @@ type Load struct {
 	// Busy is the share of the time that the busiest shard worked, 0 to 1. It
 	// counts what the machine gave to others meanwhile.
 	Busy float64
-	// Delay is the longest that a packet took from its arrival until the last
-	// viewer of a shard was sent it.
+	// Delay is the longest that a packet took from Write until the last viewer of
+	// a shard was sent it.
 	Delay time.Duration
 	// Dropped counts datagrams given up because a socket was full, over the life
 	// of the plane.

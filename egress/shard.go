@@ -142,14 +142,12 @@ func (sh *shard) adopt(now time.Time) {
 }
 
 // list notes that a stream has packets waiting.
-func (sh *shard) list(s *Stream, p *Packet, urgent bool) {
+func (sh *shard) list(s *Stream, urgent bool) {
 	k := 1
 	sh.mu.Lock()
 	first := sh.since.IsZero()
 	if first {
-		if sh.since = p.Arrived; sh.since.IsZero() {
-			sh.since = time.Now()
-		}
+		sh.since = time.Now()
 	}
 	if s.kind == "audio" {
 		k = 0

@@ -203,7 +203,7 @@ func (s *Stream) Write(p *Packet) {
 	urgent := p.Marker || s.kind == "audio"
 	switch sh := s.viewer.shard; {
 	case fresh:
-		sh.list(s, p, urgent)
+		sh.list(s, urgent)
 	case urgent:
 		sh.hurry()
 	}
