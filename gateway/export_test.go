@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicemedia/sluice/load"
 	"github.com/sluicemedia/sluice/whep"
 )
 
@@ -41,3 +42,7 @@ const StopTime = stopTime
 
 // Settle is how long files must be left alone.
 const Settle time.Duration = settle
+
+// Watch makes the node look elsewhere for what it carries. To be called before
+// Run.
+func (g *Gateway) Watch(s load.Source) { g.load = load.NewMonitor(s, g.loadChanged) }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 	"github.com/sluicemedia/sluice/web"
@@ -46,6 +47,7 @@ type Gateway struct {
 	guard   guard // of what strangers get wrong
 	// refusals bounds the lines about refused sessions in the log.
 	refusals *rate.Limiter
+	load     *load.Monitor // says who else there is room for
 	reload   *reloader
 
 	// What a reload replaces.
@@ -103,6 +105,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	g.whep = whep.Endpoint{
 		Rooms: g.rooms, Sessions: g.sessions, CounterOffer: cfg.WHEPCounterOffer, ServerOffer: cfg.WHEPServerOffer,
 	}
+	g.load = load.NewMonitor(load.Source{Media: g.mediaLoad, Census: g.census}, g.loadChanged)
 	if host, _, _ := splitAddress(cfg.HTTP); !cfg.hasTLS() && !isLoopback(host) {
 		log.Warn("plain HTTP can be read and changed on its way: set --tls-cert and --tls-key, or put a TLS proxy before it; browsers publish over HTTPS only")
 	}
@@ -228,6 +231,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		running.Go(func() { g.reload.run(watching, g) })
 	}
 	running.Go(func() { newRelief(g.log).run(watching) })
+	running.Go(func() { g.load.Run(watching) })
 	g.ready.Store(true)
 	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
 

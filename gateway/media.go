@@ -7,6 +7,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/load"
 	"github.com/sluicemedia/sluice/sfu"
 )
 
@@ -34,6 +35,11 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 	if err != nil {
 		return err
 	}
+	answered, err := g.admit(load.Publisher)
+	if err != nil {
+		return err
+	}
+	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
 	return g.whip.Post(w, r, room, p.ByName("publication"), grants.Identity)
@@ -45,6 +51,11 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 	if err != nil {
 		return err
 	}
+	answered, err := g.admit(load.Viewer)
+	if err != nil {
+		return err
+	}
+	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
 	err = g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemedia/sluice/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
@@ -57,6 +58,7 @@ type snapshot struct {
 	panics        uint64
 	refusedTokens uint64
 	limited       uint64
+	load          load.Status
 }
 
 func (g *Gateway) snapshot() *snapshot {
@@ -67,6 +69,7 @@ func (g *Gateway) snapshot() *snapshot {
 		panics:        g.stats.panics.Load(),
 		refusedTokens: g.stats.refusedTokens.Load(),
 		limited:       g.stats.limited.Load(),
+		load:          g.load.Status(),
 	}
 }
 
@@ -92,7 +95,7 @@ func counter(name, help string, read func(*snapshot) uint64) metric {
 
 // metrics is every metric that is read from other packages.
 func metrics() []metric {
-	return []metric{
+	return append(loadMetrics(), []metric{
 		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
 			if s.ready {
 				return 1
@@ -159,7 +162,7 @@ func metrics() []metric {
 		counter("sluice_http_panics_total", "Handlers that panicked: each is a bug.", func(s *snapshot) uint64 { return s.panics }),
 		counter("sluice_auth_refused_total", "Requests with a token that is not known.", func(s *snapshot) uint64 { return s.refusedTokens }),
 		counter("sluice_http_limited_total", "Failed requests answered with 429 because their address had too many of them.", func(s *snapshot) uint64 { return s.limited }),
-	}
+	}...)
 }
 
 // collector reads the node's statistics for one scrape.

@@ -64,7 +64,7 @@ var problems = []problem{
 	{"publication-busy", http.StatusConflict, "Somebody else publishes here.", "Use another publication name, wait until they stop, or let the room's owner set conflict to replace.", 3},
 	{"room-exists", http.StatusConflict, "There is such a room already.", "Change it with PATCH, or choose another name.", 0},
 	{"room-full", http.StatusServiceUnavailable, "The room takes no more.", "Try again later, or let the room's owner raise max_publications or max_viewers.", 10},
-	{"overloaded", http.StatusServiceUnavailable, "This node takes no more.", "Try again after the time in Retry-After.", 10},
+	{"overloaded", http.StatusServiceUnavailable, "This node takes no more.", "Try again after the time in Retry-After. The node measures what it can carry; its operator finds the reason in the log and in the metric sluice_admission_refused_total.", 10},
 	{"stopping", http.StatusServiceUnavailable, "This node is stopping.", "Try again after the time in Retry-After.", 3},
 
 	{"json-malformed", http.StatusBadRequest, "The body is not the JSON that is wanted.", "See /openapi.yaml for the fields and their types.", 0},

@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -51,6 +52,52 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+// Nobody waits for a turn that will not come in time.
+func TestAdmitRefusesAtOnce(t *testing.T) {
+	t.Parallel()
+	table := newTable(t, nil)
+	table.Admission(time.Hour, 0)
+	var releases []func()
+	for range 2 * runtime.GOMAXPROCS(0) {
+		release, err := table.Admit(t.Context(), session.RoleViewer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	table.Turn(100 * time.Hour)
+	began := time.Now()
+	if _, err := table.Admit(t.Context(), session.RoleViewer); !errors.Is(err, session.ErrTooMany) {
+		t.Errorf("got %v, want ErrTooMany", err)
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %v to see that", took)
+	}
+	// Turns that turn out to be short are waited for again.
+	for range 200 {
+		releases[0]()
+		var err error
+		if releases[0], err = table.Admit(t.Context(), session.RoleViewer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admitted := make(chan error)
+	go func() {
+		release, err := table.Admit(t.Context(), session.RoleViewer)
+		if err == nil {
+			release()
+		}
+		admitted <- err
+	}()
+	releases[0]()
+	if err := <-admitted; err != nil {
+		t.Errorf("after short turns: %v", err)
+	}
+	for _, release := range releases[1:] {
+		release()
+	}
+}
+
 // TestAdmitBoundsUnconnected opens sessions that never connect, and connects
 // and ends some.
 func TestAdmitBoundsUnconnected(t *testing.T) {
@@ -80,6 +127,9 @@ func TestAdmitBoundsUnconnected(t *testing.T) {
 		release()
 	}
 	raws[0].join()
+	if got, want := table.Census(session.RoleViewer), (session.Census{Connecting: 2, Connected: 1, Joined: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 	if err := admit(); err != nil {
 		t.Errorf("after one connected: %v", err)
 	}
@@ -91,8 +141,8 @@ func TestAdmitBoundsUnconnected(t *testing.T) {
 		raws[i].session.Close(session.CauseDeleted)
 		<-raws[i].session.Done()
 	}
-	if n := table.Unconnected(); n != 2 {
-		t.Errorf("%d sessions count as unconnected, want 2", n)
+	if got, want := table.Census(session.RoleViewer), (session.Census{Connecting: 2, Connected: 0, Joined: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if err := admit(); err != nil {
 		t.Errorf("after one ended: %v", err)

@@ -213,9 +213,15 @@ func (s *Session) enter() bool {
 }
 
 // pending counts sessions that have not connected yet. s.mu is held.
-func (s *Session) pending(n int64) {
-	now, _ := s.t.admission.unconnected(s.role)
-	now.Add(n)
+func (s *Session) pending(n int64) { s.t.admission.census(s.role).unconnected.Add(n) }
+
+// connected counts sessions that have. s.mu is held.
+func (s *Session) connected(n int64) {
+	c := s.t.admission.census(s.role)
+	c.live.Add(n)
+	if n > 0 {
+		c.joined.Add(1)
+	}
 }
 
 // notify runs a callback of the setup: one at a time, and not once the session
@@ -241,6 +247,7 @@ func (s *Session) live(profile string) {
 	if s.state == stateConnecting {
 		s.state = stateLive
 		s.pending(-1)
+		s.connected(1)
 	}
 	s.answer = nil // long since sent
 }
@@ -253,8 +260,12 @@ func (s *Session) end(c Cause) {
 		s.mu.Unlock()
 		return
 	}
-	if s.state == stateConnecting {
+	switch s.state {
+	case stateConnecting:
 		s.pending(-1)
+	case stateLive:
+		s.connected(-1)
+	default: // not counted yet
 	}
 	s.state, s.cause = stateEnded, c
 	s.mu.Unlock()

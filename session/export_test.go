@@ -30,15 +30,18 @@ func (t *Table) Admission(wait time.Duration, unconnected int64) {
 		t.admission.wait = wait
 	}
 	if unconnected > 0 {
-		t.admission.maxPublishers, t.admission.maxViewers = unconnected, unconnected
+		t.admission.publishers.limit, t.admission.viewers.limit = unconnected, unconnected
 	}
 }
+
+// Turn changes how long a turn is believed to take.
+func (t *Table) Turn(d time.Duration) { t.admission.turn.Store(int64(d)) }
 
 // ProposalLimit changes how long offers of the gateway's are good.
 func (t *Table) ProposalLimit(d time.Duration) { t.proposalLimit = d }
 
 // Unconnected counts the viewers that have not connected yet.
-func (t *Table) Unconnected() int64 { return t.admission.viewers.Load() }
+func (t *Table) Unconnected() int64 { return t.admission.viewers.unconnected.Load() }
 
 // Sizes tells how much the table and its socket remember of sessions.
 func (t *Table) Sizes() (sessions, ufrags, addresses, pending int) {

@@ -88,7 +88,6 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		proposalLimit:  proposalLimit,
 		strayAge:       strayMax,
 		deleteLimit:    deleteMax,
-		admission:      newAdmission(),
 		lobby:          newLobby(maxJoins),
 		revivals:       make(chan struct{}, maxRevivals),
 		quit:           make(chan struct{}),
@@ -101,6 +100,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 	}
 	every := min(cfg.ConnectTimeout, cfg.ConsentTimeout, t.handshakeLimit) / 8
 	t.wheel = newWheel(max(slotTime, min(every, time.Second)))
+	t.admission.init()
 	if t.candidates, err = candidates(t.MediaAddr(), cfg.Advertise); err != nil {
 		return nil, errors.Join(err, m.abandon())
 	}
