@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"time"
 )
 
@@ -25,15 +24,13 @@ const (
 
 // floor measures the floor and divides by it what its scenario cost; when that
 // was not measured, it tells the floor alone.
-func (b *benchmark) floor(ctx context.Context, r *report, out io.Writer) error {
+func (b *benchmark) floor(ctx context.Context, r *report) ([]row, error) {
 	f, err := measureFloor(ctx, floorViewers, min(b.options.window, floorWindow), b.options.serverCore, b.options.loadCore)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Floor = &f
-	list := floorRows(f, rounds(floorOf, sluice, r.Results))
-	r.Rows = append(r.Rows, list...)
-	return writeTable(out, title(floorName), list)
+	return floorRows(f, rounds(floorOf, sluice, r.Results)), nil
 }
 
 // floorRows compares the floor with what a packet cost.

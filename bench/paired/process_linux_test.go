@@ -175,6 +175,34 @@ func TestFailuresTellWhatWasSaid(t *testing.T) {
 	}
 }
 
+// TestOneFailureLeavesTheRest has a scenario fail that the next one does not
+// depend on, and nothing begin after an interrupt.
+func TestOneFailureLeavesTheRest(t *testing.T) {
+	p, _ := standIns(t)
+	good := p.generator
+	p.generator = script(t, "generator", "case \"$*\" in *--srtp*) echo broken >&2; exit 2;; esac; exec '"+good+"' \"$@\"\n")
+	b := &benchmark{options: options{window: time.Second, rounds: 1, only: []string{"cm", "spaced"}}, programs: p, work: t.TempDir(), progress: io.Discard}
+	picked, err := choose(b.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	r := new(report)
+	err = b.all(t.Context(), picked, r, &out)
+	if err == nil || !strings.Contains(err.Error(), "paired: cm, naive, round 1") || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("got %v, want to be told of what failed", err)
+	}
+	if !strings.Contains(out.String(), title("spaced")) || strings.Contains(out.String(), title("cm")) || len(r.Results) != 2 {
+		t.Errorf("got %q and %d results, want the table of the other scenario and its two", out.String(), len(r.Results))
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.all(ctx, picked, new(report), io.Discard); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "paired") {
+		t.Errorf("interrupted: got %v", err)
+	}
+}
+
 func TestLimitTakesTwoRuns(t *testing.T) {
 	p, log := standIns(t)
 	dir := t.TempDir()

@@ -81,36 +81,41 @@ func able(o options) error {
 	return nil
 }
 
-// all measures everything in turn, and prints each table when it is there.
+// all measures everything in turn, and prints each table when it is there. What
+// cannot be measured does not keep the rest from it.
 func (b *benchmark) all(ctx context.Context, picked chosen, r *report, out io.Writer) error {
+	var errs []error
 	for _, s := range picked.scenarios {
-		results, err := b.inTurn(ctx, s)
-		r.Results = append(r.Results, results...)
-		if err != nil {
-			return err
-		}
-		list := rows(s, results)
-		r.Rows = append(r.Rows, list...)
-		if err := writeTable(out, s.title, list); err != nil {
-			return err
-		}
+		errs = append(errs, b.step(ctx, r, out, s.name, func() ([]row, error) {
+			results, err := b.inTurn(ctx, s)
+			r.Results = append(r.Results, results...)
+			return rows(s, results), err
+		}))
 	}
 	if picked.floor {
-		if err := b.floor(ctx, r, out); err != nil {
-			return err
-		}
+		errs = append(errs, b.step(ctx, r, out, floorName, func() ([]row, error) { return b.floor(ctx, r) }))
 	}
-	if !picked.limit {
-		return nil
+	if picked.limit {
+		errs = append(errs, b.step(ctx, r, out, limitName, func() ([]row, error) {
+			results, err := b.measureLimit(ctx)
+			r.Results = append(r.Results, results...)
+			return limitRows(results), err
+		}))
 	}
-	results, err := b.measureLimit(ctx)
-	r.Results = append(r.Results, results...)
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// step measures one scenario and prints its table, unless ctx has ended.
+func (b *benchmark) step(ctx context.Context, r *report, out io.Writer, name string, measure func() ([]row, error)) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // told once, by all
+	}
+	list, err := measure()
 	if err != nil {
 		return err
 	}
-	list := limitRows(results)
 	r.Rows = append(r.Rows, list...)
-	return writeTable(out, title(limitName), list)
+	return writeTable(out, title(name), list)
 }
 
 // inTurn runs a scenario round by round, the sides in turn.
