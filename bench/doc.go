@@ -18,6 +18,10 @@
 // and a step that tells more of the generator than of the server says so
 // (Generator.Limit).
 //
+// Viewers do not ask the kernel to hand over several packets as one (UDP_GRO), though
+// that would make the generator cheaper: on one machine it would make servers that
+// send with UDP_SEGMENT cheaper, too, by work that any receiver elsewhere leaves them.
+//
 // # Goroutines and locks
 //
 // One thread reads the sockets of all viewers (poller; portableNetwork on systems

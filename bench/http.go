@@ -45,9 +45,17 @@ func (e *refusedError) Error() string {
 // maxAnswer bounds what is read of a response.
 const maxAnswer = 256 << 10
 
-// post sends an offer and returns the answer and the session URL.
+// post sends an offer and returns the answer and the session URL. When ctx ends it
+// waits a little longer for the answer: a session whose URL nobody has read could
+// not be ended.
 func (c *client) post(ctx context.Context, endpoint, offer string) (sdp, session string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(offer))
+	if err := ctx.Err(); err != nil {
+		return "", "", fmt.Errorf("POST: %w", err)
+	}
+	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leavePatience, cancel) })()
+	req, err := http.NewRequestWithContext(within, http.MethodPost, endpoint, strings.NewReader(offer))
 	if err != nil {
 		return "", "", err
 	}

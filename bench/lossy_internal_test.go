@@ -270,3 +270,39 @@ func TestReplacesEnded(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 }
+
+// TestInterruptedJoin: a session that the server opens while the run is being ended
+// is ended, too.
+func TestInterruptedJoin(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	const viewers = 3
+	asked, ended := make(chan struct{}, viewers), make(chan string, viewers)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			ended <- r.URL.Path
+			return
+		}
+		asked <- struct{}{}
+		<-ctx.Done() // all have asked
+		w.Header().Set("Location", "/session")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, goodAnswer)
+	}))
+	defer server.Close()
+	go func() { // ends before Run can return
+		for range viewers {
+			<-asked
+		}
+		stop()
+	}()
+	c := DefaultConfig()
+	c.WHEP, c.Viewers = server.URL, []int{viewers}
+	report, err := Run(ctx, c)
+	if err != nil || !report.Interrupted || len(report.Steps) != 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	if len(ended) != viewers {
+		t.Errorf("%d sessions of %d were ended", len(ended), viewers)
+	}
+}
