@@ -167,7 +167,7 @@ func (p payloads) attachRTX(codecs []Codec, format string) {
 	if err != nil || ambiguous(pt) || !strings.EqualFold(name, "rtx") {
 		return
 	}
-	apt := parameters(p.fmtp[format])["apt"]
+	apt := parameters(p.fmtp[format]).value("apt")
 	for i := range codecs {
 		c := &codecs[i]
 		if strconv.Itoa(int(c.PayloadType)) == apt && c.RTXPayloadType == 0 && rate == strconv.Itoa(int(c.ClockRate)) {
@@ -196,27 +196,29 @@ func mediaKind(c webrtc.RTPCodecCapability) string {
 	return strings.ToLower(kind)
 }
 
-// parameters splits an fmtp line; keys are in lower case.
-func parameters(fmtp string) map[string]string {
-	out := map[string]string{}
-	for part := range strings.SplitSeq(fmtp, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		key = strings.ToLower(strings.TrimSpace(key))
-		if _, twice := out[key]; !twice && key != "" {
-			out[key] = strings.TrimSpace(value)
+// parameters are those of an fmtp line. They are looked up where they stand: a
+// browser's offer has dozens of lines, each asked for one or two.
+type parameters string
+
+// value is the first one of a key, given in lower case; "" when there is none.
+func (p parameters) value(key string) string {
+	for part := range strings.SplitSeq(string(p), ";") {
+		k, value, _ := strings.Cut(part, "=")
+		if strings.EqualFold(strings.TrimSpace(k), key) {
+			return strings.TrimSpace(value)
 		}
 	}
-	return out
+	return ""
 }
 
-func parameter(p map[string]string, key, otherwise string) string {
-	if v := p[key]; v != "" {
+func parameter(p parameters, key, otherwise string) string {
+	if v := p.value(key); v != "" {
 		return v
 	}
 	return otherwise
 }
 
-func packetizationMode(p map[string]string) int {
+func packetizationMode(p parameters) int {
 	mode, err := strconv.Atoi(parameter(p, "packetization-mode", "0"))
 	if err != nil || mode < 0 {
 		return 2 // nothing that is known
@@ -264,7 +266,7 @@ func match(offered Codec, source webrtc.RTPCodecCapability) int {
 // round. Any profile will do at the worst: every decoder in use handles High,
 // whatever it announces, while publishers announce what they do not send (OBS
 // says 42e01f and sends High).
-func matchH264(have, want map[string]string) int {
+func matchH264(have, want parameters) int {
 	wantMode, haveMode := packetizationMode(want), packetizationMode(have)
 	if haveMode < wantMode {
 		return 0
@@ -293,7 +295,7 @@ func profileScore(have, want h264) int {
 
 // h264Profile reads profile_idc and the constraint flags of profile-level-id
 // (RFC 6184 section 8.1, table 5).
-func h264Profile(p map[string]string) h264 {
+func h264Profile(p parameters) h264 {
 	id, err := strconv.ParseUint(parameter(p, "profile-level-id", "42000a"), 16, 24)
 	if err != nil {
 		return h264{}
