@@ -7,12 +7,12 @@ import (
 	"github.com/sluicemedia/sluice/session"
 )
 
-// A connected viewer costs at most 16 KiB of heap and stack, and no goroutine.
+// A connected viewer costs at most 10 KiB of heap and stack, and no goroutine.
 // With a PeerConnection it would be some 150 KiB and 20 goroutines.
 func TestCostOfViewer(t *testing.T) {
 	const (
 		viewers = 500
-		limit   = 16 << 10
+		limit   = 10 << 10
 	)
 	table := newTable(t, nil)
 	add := func(n int) {

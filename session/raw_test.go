@@ -46,6 +46,7 @@ type raw struct {
 	out       *srtp.Context
 	readers   sync.WaitGroup
 	media     chan netip.AddrPort // local address at which media came
+	rtp       func(b []byte)      // is shown media; nil: nobody
 }
 
 const rawOffer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
@@ -176,6 +177,9 @@ func (r *raw) read(sock *net.UDPConn) {
 			default:
 			}
 		case b[1] < 192 || b[1] > 223: // RTP
+			if r.rtp != nil {
+				r.rtp(b)
+			}
 			select {
 			case r.media <- at:
 			default:
