@@ -57,8 +57,10 @@ type payloads struct {
 	feedback     map[string][]string
 }
 
-func readPayloads(attributes []sdp.Attribute) payloads {
-	p := payloads{rtpmap: map[string]string{}, fmtp: map[string]string{}, feedback: map[string][]string{}}
+func readPayloads(attributes []sdp.Attribute, formats int) payloads {
+	p := payloads{
+		rtpmap: make(map[string]string, formats), fmtp: make(map[string]string, formats), feedback: make(map[string][]string, formats/2),
+	}
 	put := func(m map[string]string, k, v string) {
 		if _, twice := m[k]; !twice {
 			m[k] = v
@@ -73,10 +75,18 @@ func readPayloads(attributes []sdp.Attribute) payloads {
 		case "fmtp":
 			put(p.fmtp, pt, rest)
 		case "rtcp-fb":
-			p.feedback[pt] = append(p.feedback[pt], strings.Join(strings.Fields(rest), " "))
+			p.feedback[pt] = append(p.feedback[pt], oneSpace(rest))
 		}
 	}
 	return p
+}
+
+// oneSpace makes one space of several.
+func oneSpace(s string) string {
+	if !strings.Contains(s, "  ") && !strings.Contains(s, "\t") {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
 }
 
 // has tells whether feedback was offered for a payload type, by itself or by
@@ -91,9 +101,9 @@ func feedbackText(f webrtc.RTCPFeedback) string { return strings.TrimSpace(f.Typ
 // parseCodecs returns the codecs of a section that are carried, in the order
 // offered. All else (red, ulpfec, telephone-event, comfort noise, ...) is left out.
 func parseCodecs(kind string, formats []string, attributes []sdp.Attribute) ([]Codec, error) {
-	p := readPayloads(attributes)
+	p := readPayloads(attributes, len(formats))
 	var out []Codec
-	seen := map[string]bool{}
+	seen := make(map[string]bool, len(formats))
 	for _, format := range formats {
 		pt, err := strconv.ParseUint(format, 10, 7)
 		if err != nil {

@@ -175,7 +175,7 @@ func (s *Section) finish(m *sdp.MediaDescription) (*answerSection, error) {
 	if m.MediaName.Port.Value == 0 {
 		return nil, refuse(ProblemNoCommonCodec, "section %q cannot be received", s.MID)
 	}
-	p := readPayloads(m.Attributes)
+	p := readPayloads(m.Attributes, len(m.MediaName.Formats))
 	a := &answerSection{layers: s.layers}
 	for _, c := range s.Codecs {
 		pt := strconv.Itoa(int(c.PayloadType))
@@ -233,8 +233,11 @@ func parseSource(attributes []sdp.Attribute) (src source, streams []string) {
 		}
 	}
 	for _, a := range attributes {
+		if a.Key != "ssrc-group" || src.ssrc != "" {
+			continue
+		}
 		fields := strings.Fields(a.Value)
-		if a.Key == "ssrc-group" && src.ssrc == "" && len(fields) == 3 && fields[0] == "FID" && isSSRC(fields[1]) && isSSRC(fields[2]) {
+		if len(fields) == 3 && fields[0] == "FID" && isSSRC(fields[1]) && isSSRC(fields[2]) {
 			src.ssrc, src.rtx = fields[1], fields[2]
 		}
 	}

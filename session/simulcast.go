@@ -78,8 +78,11 @@ func sendList(value string) string {
 func parseRIDs(attributes []sdp.Attribute) map[string][]string {
 	known := make(map[string][]string)
 	for _, a := range attributes {
+		if a.Key != "rid" {
+			continue
+		}
 		fields := strings.Fields(a.Value)
-		if a.Key != "rid" || len(fields) < 2 || fields[1] != "send" || !isRID(fields[0]) {
+		if len(fields) < 2 || fields[1] != "send" || !isRID(fields[0]) {
 			continue
 		}
 		if _, twice := known[fields[0]]; twice {
