@@ -17,6 +17,11 @@ const (
 
 	// smoothing is the time constant of all measurements.
 	smoothing = time.Second
+	// falling is the same for a load that falls while packets are late: a process
+	// whose processors others took uses less, and has no more room for it. So
+	// it is for mending after the last packet that was late.
+	falling = 20 * time.Second
+	mending = 5 * time.Second
 	// joinWindow is how long somebody who was let in and did not connect yet is
 	// expected to.
 	joinWindow = 5 // seconds
@@ -91,8 +96,12 @@ func (j *judge) observe(s Sample) (changed bool) {
 	j.recvd.add(gain(prev.RecvDrops, s.RecvDrops)/sec, part)
 	j.sched = s.Sched
 	// Joins are over soon: they are no part of what is carried.
-	j.cpu.add(max(0, used-joins)/sec/float64(s.Cores), dt, float64(j.active), s.Cores)
-	j.shards.add(s.Busy, dt, float64(j.active), s.Cores)
+	fall := smoothing
+	if j.trouble.lately(s) {
+		fall = falling
+	}
+	j.cpu.add(max(0, used-joins)/sec/float64(s.Cores), dt, fall, float64(j.active), s.Cores)
+	j.shards.add(s.Busy, dt, fall, float64(j.active), s.Cores)
 	j.trouble.look(j, dt)
 	return j.reopen(s.At)
 }
@@ -240,9 +249,14 @@ type resource struct {
 	measured float64 // viewers that level speaks of
 }
 
-// add takes a measurement with so many viewers into account.
-func (r *resource) add(level float64, dt time.Duration, viewers float64, cores int) {
-	r.level.add(level, weight(dt, smoothing))
+// add takes a measurement with so many viewers into account. Fall is the time
+// constant for less than before.
+func (r *resource) add(level float64, dt, fall time.Duration, viewers float64, cores int) {
+	over := smoothing
+	if level < float64(r.level) {
+		over = fall
+	}
+	r.level.add(level, weight(dt, over))
 	r.measured = viewers
 	if viewers < 1 {
 		return

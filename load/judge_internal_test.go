@@ -8,12 +8,13 @@ import (
 // world is a node as the judge sees one: viewers who cost something, joins that
 // take processor time, and a clock that a test moves.
 type world struct {
-	t     *testing.T
-	judge judge
-	now   time.Time
-	cores int
-	cost  float64 // cores of one viewer
-	other float64 // cores that the process uses besides
+	t      *testing.T
+	judge  judge
+	now    time.Time
+	cores  int
+	cost   float64 // cores of one viewer
+	other  float64 // cores that the process uses besides
+	stolen float64 // cores that other processes take
 
 	s                 Sample
 	queue             []time.Time // who was let in, and when they will be connected
@@ -53,8 +54,8 @@ func (w *world) tick() {
 	used := sent*w.cost + w.other
 	cpu := used*every.Seconds() + float64(joined)*viewerJoin.Seconds()
 	w.s.At, w.s.Cores = w.now, w.cores
-	w.s.CPU += time.Duration(min(cpu, float64(w.cores)*every.Seconds()) * float64(time.Second))
-	w.s.Busy = min(1, sent*w.cost/float64(w.cores))
+	w.s.CPU += time.Duration(min(cpu, (float64(w.cores)-w.stolen)*every.Seconds()) * float64(time.Second))
+	w.s.Busy = min(1-w.stolen/float64(w.cores), sent*w.cost/float64(w.cores))
 	w.s.Joins += uint64(joined)
 	w.s.PacketsOut += uint64(sent * float64(w.packetsOf) * every.Seconds())
 	w.s.SendDrops += w.drops / 10
@@ -210,6 +211,31 @@ func TestJoinsAreNoLoad(t *testing.T) {
 	}
 	if w.s.Connected[Viewer] < 1500 {
 		t.Errorf("got %d viewers", w.s.Connected[Viewer])
+	}
+}
+
+// Another program takes the processors: the process uses less than before, and
+// serves worse. That is no room for more.
+func TestStarved(t *testing.T) {
+	w := newWorld(t, 1)
+	for range 8 {
+		w.offer(200, 0)
+		w.pass(3 * time.Second)
+	}
+	w.stolen, w.delay = 0.9, 700*time.Millisecond
+	w.pass(2 * time.Second)
+	if got := w.offer(1000, 0); got > 400 {
+		t.Errorf("it let in %d while others had the processors", got)
+	}
+	w.pass(5 * time.Second)
+	if w.offer(1, 0) != 0 {
+		t.Error("it lets viewers in though packets wait")
+	}
+	w.stolen, w.delay = 0, 0
+	w.s.Connected[Viewer] = 1000
+	w.pass(3 * time.Minute)
+	if w.offer(100, 0) != 100 {
+		t.Errorf("it is over, and still refused: %v", w.reasons)
 	}
 }
 

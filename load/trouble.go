@@ -26,6 +26,15 @@ type trouble struct {
 	ceiling float64 // of the load, for viewers
 
 	late, starved time.Time // since when packets, goroutines wait too long
+	last          time.Time // when one of them did
+}
+
+// lately tells whether something was late a short time ago.
+func (t *trouble) lately(s Sample) bool {
+	if s.Delay > delayBound || s.Sched > delayBound {
+		t.last = s.At
+	}
+	return !t.last.IsZero() && s.At.Sub(t.last) < mending
 }
 
 // look finds out what hurts after a sample was taken into account.
