@@ -22,23 +22,36 @@ import (
 // The receivers are sockets on loopback that another core reads as the load
 // generator does, so that delivery costs the sender the same.
 
-// The stream of the load generator, packet by packet.
+// What the load generator publishes, packet by packet.
 const (
-	videoPayload = 1200
-	audioPayload = 160
-	rtpHeader    = 12
-	gcmTag       = 16
+	rtpHeader = 12
+	gcmTag    = 16
 
 	framesPerSecond = 30
 	framesPerKey    = 60
-	deltaPackets    = 8
-	keyPackets      = 49
 	audioPerSecond  = 50
+)
+
+// A burst is what is published at one time: packets of one length, and a last
+// one that is shorter.
+type burst struct{ full, size, last int }
+
+func (b burst) packets() int { return b.full + min(b.last, 1) }
+
+var (
+	parameterSets = burst{last: 90} // before a keyframe
+	keyframe      = burst{48, 1200, 188}
+	deltaFrame    = burst{8, 1200, 33}
+	audioPacket   = burst{last: 160}
+)
+
+const (
+	longestPayload = 1200
 
 	arenaSize    = 256 << 10
 	messagesMost = 64
-	segmentsMost = 32
-	floorParts   = 5 // of the fast window, of which the cheapest counts
+	segmentsMost = 50 // of the longest packets, in the 64 KiB of a message
+	floorParts   = 5  // of the fast window, of which the cheapest counts
 	floorBuffer  = 4 << 20
 	receiveRoom  = 1 << 20
 )
@@ -146,7 +159,7 @@ func newFloorSender(to []unix.RawSockaddrInet4) (*floorSender, error) {
 		return nil, errors.Join(fmt.Errorf("paired: send buffer: %w", err), unix.Close(fd))
 	}
 	s := &floorSender{
-		fd: fd, to: to, payload: make([]byte, videoPayload), arena: make([]byte, arenaSize),
+		fd: fd, to: to, payload: make([]byte, longestPayload), arena: make([]byte, arenaSize),
 		messages: make([]message, messagesMost), vectors: make([]unix.Iovec, messagesMost), control: make([]byte, messagesMost*segmentRoom()),
 	}
 	for i := range to {
@@ -185,16 +198,16 @@ func (s *floorSender) run(ctx context.Context, window time.Duration, paced bool)
 		if paced {
 			time.Sleep(time.Until(begin.Add(min(frameAt, audioAt))))
 		}
-		if audioAt < frameAt {
+		switch {
+		case audioAt < frameAt:
 			audio++
-			err = s.burst(1, audioPayload)
-		} else {
-			n := deltaPackets
-			if frame%framesPerKey == 0 {
-				n = keyPackets
-			}
+			err = s.send(audioPacket)
+		case frame%framesPerKey == 0:
 			frame++
-			err = s.burst(n, videoPayload)
+			err = errors.Join(s.send(parameterSets), s.send(keyframe))
+		default:
+			frame++
+			err = s.send(deltaFrame)
 		}
 		if err != nil {
 			return 0, 0, err
@@ -206,13 +219,17 @@ func (s *floorSender) run(ctx context.Context, window time.Duration, paced bool)
 	return float64(threadTime()-before) / float64(s.packets), s.packets, ctx.Err()
 }
 
-// burst seals n packets for every viewer and sends them.
-func (s *floorSender) burst(n, payload int) error {
+// send seals a burst for every viewer and sends it.
+func (s *floorSender) send(b burst) error {
 	for v := range s.to {
-		for left := n; left > 0; {
+		for left := b.packets(); left > 0; {
 			run := min(left, segmentsMost)
 			left -= run
-			if err := s.queue(v, run, payload); err != nil {
+			last := b.size
+			if left == 0 && b.last > 0 {
+				last = b.last
+			}
+			if err := s.queue(v, run, b.size, last); err != nil {
 				return err
 			}
 		}
@@ -221,22 +238,27 @@ func (s *floorSender) burst(n, payload int) error {
 }
 
 // queue seals a run of packets for one viewer as one message.
-func (s *floorSender) queue(v, run, payload int) error {
+func (s *floorSender) queue(v, run, payload, last int) error {
 	size := rtpHeader + payload + gcmTag
-	if s.queued == messagesMost || s.used+run*size > arenaSize {
+	if s.queued == messagesMost || s.used+run*max(size, rtpHeader+last+gcmTag) > arenaSize {
 		if err := s.flush(); err != nil {
 			return err
 		}
 	}
 	start := s.used
-	for range run {
+	for left := run; left > 0; left-- {
+		n := payload
+		if left == 1 {
+			n = last
+		}
 		s.index++
 		binary.BigEndian.PutUint64(s.nonce[4:], s.index)
 		binary.BigEndian.PutUint16(s.header[2:], uint16(s.index))
-		at := s.arena[s.used : s.used+size : s.used+size]
+		length := rtpHeader + n + gcmTag
+		at := s.arena[s.used : s.used+length : s.used+length]
 		copy(at, s.header[:])
-		s.seal[v].Seal(at[:rtpHeader], s.nonce[:], s.payload[:payload], s.header[:])
-		s.used += size
+		s.seal[v].Seal(at[:rtpHeader], s.nonce[:], s.payload[:n], s.header[:])
+		s.used += length
 	}
 	m := &s.messages[s.queued]
 	m.Name, m.Namelen = (*byte)(unsafe.Pointer(&s.to[v])), unix.SizeofSockaddrInet4

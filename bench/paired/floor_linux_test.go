@@ -28,11 +28,12 @@ func TestFloorSendsTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(s.fd)
-	if err := errors.Join(s.burst(keyPackets, videoPayload), s.burst(1, audioPayload)); err != nil {
+	if err := errors.Join(s.send(keyframe), s.send(deltaFrame), s.send(audioPacket)); err != nil {
 		t.Fatal(err)
 	}
-	want := slices.Repeat([]int{rtpHeader + videoPayload + gcmTag}, keyPackets)
-	want = append(want, rtpHeader+audioPayload+gcmTag)
+	const around = rtpHeader + gcmTag
+	want := append(slices.Repeat([]int{around + 1200}, 48), around+188)
+	want = append(append(want, slices.Repeat([]int{around + 1200}, 8)...), around+33, around+160)
 	if s.packets != 3*len(want) {
 		t.Errorf("sent %d packets, want %d", s.packets, 3*len(want))
 	}
@@ -60,12 +61,12 @@ func TestFloorSendsTheStream(t *testing.T) {
 	}
 	// The last packet of the last viewer opens with its key.
 	nonce := s.nonce
-	sealed := s.arena[:rtpHeader+audioPayload+gcmTag]
+	sealed := s.arena[:rtpHeader+audioPacket.last+gcmTag]
 	// The burst of audio put one message per viewer, on cache lines.
 	at := 2 * ((len(sealed) + 63) &^ 63)
 	last := s.arena[at : at+len(sealed)]
 	plain, err := s.seal[2].Open(nil, nonce[:], last[rtpHeader:], last[:rtpHeader])
-	if err != nil || !bytes.Equal(plain, s.payload[:audioPayload]) {
+	if err != nil || !bytes.Equal(plain, s.payload[:audioPacket.last]) {
 		t.Errorf("the last packet does not open: %v", err)
 	}
 }
@@ -82,7 +83,7 @@ func TestFloorAllocatesNothing(t *testing.T) {
 	}
 	defer unix.Close(s.fd)
 	var failed error
-	if n := testing.AllocsPerRun(50, func() { failed = errors.Join(failed, s.burst(deltaPackets, videoPayload)) }); n != 0 || failed != nil {
+	if n := testing.AllocsPerRun(50, func() { failed = errors.Join(failed, s.send(deltaFrame)) }); n != 0 || failed != nil {
 		t.Errorf("got %v allocations a burst, %v; want none", n, failed)
 	}
 }
@@ -93,7 +94,7 @@ func TestMeasureFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 200 ms of the stream are 6 frames, the first a keyframe, and 10 of audio.
-	if least := 2 * (keyPackets + 4*deltaPackets + 8); f.PacedNanos <= 0 || f.BusyNanos <= 0 || f.Packets < least {
+	if least := 2 * (keyframe.packets() + 4*deltaFrame.packets() + 8); f.PacedNanos <= 0 || f.BusyNanos <= 0 || f.Packets < least {
 		t.Errorf("got %+v, want times, and %d packets or more", f, least)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
