@@ -88,6 +88,7 @@ func TestLimitRows(t *testing.T) {
 		{limitName, sluice, 1, figures{Asked: 4000, Connected: 1000, Refused: 3000}, nil},
 		{limitName, sluice, 1, figures{Asked: 600, Connected: 600, LatencyP99: 4}, nil},
 		{limitName, sluice, 1, figures{Asked: 3000, Connected: 1010, OthersP99: 8, LatencyP99: 7.9, Refused: 1990, RefusalP99: 20}, nil},
+		{limitName, sluice, 1, figures{Connected: 592, QuickPercent: 99}, nil},
 	}
 	for _, r := range limitRows(good) {
 		if !r.Met {
@@ -95,7 +96,7 @@ func TestLimitRows(t *testing.T) {
 		}
 	}
 	for want, spoil := range map[string]func(working, over *figures){
-		"60 %":                        func(w, _ *figures) { w.LatencyP99 = 10.1 },
+		"in one room":                 func(w, _ *figures) { w.LatencyP99 = 10.1 },
 		"more come":                   func(_, o *figures) { o.OthersP99 = 8.1 },
 		"meanwhile":                   func(_, o *figures) { o.OthersLoss = 0.001 },
 		"afterwards":                  func(_, o *figures) { o.LatencyP99 = 8.1 },
@@ -117,7 +118,11 @@ func TestLimitRows(t *testing.T) {
 			t.Errorf("missed %q, want %q", missed, want)
 		}
 	}
-	if list := limitRows(good[:1]); list != nil {
-		t.Errorf("one run of two: got %+v, want no rows", list)
+	good[3].Figures.QuickPercent = 98.9
+	if r := limitRows(good)[1]; r.Met {
+		t.Errorf("got %+v for slow packets in many rooms, want missed", r)
+	}
+	if list := limitRows(good[:3]); list != nil {
+		t.Errorf("two runs of three: got %+v, want no rows", list)
 	}
 }

@@ -37,6 +37,9 @@ type figures struct {
 	// Short is what was published and reached no viewer while it was measured,
 	// lost or late.
 	Short float64 `json:"short_percent"`
+	// QuickPercent is the share of packets with a latency of at most 10 ms; of
+	// runs in several rooms only.
+	QuickPercent float64 `json:"quick_percent,omitempty"`
 
 	// What those who were there before got while others joined, and what
 	// those got who were refused.

@@ -19,10 +19,11 @@ func fullStep() bench.Step {
 			Others: &bench.Others{Latency: &bench.Latency{P99: 5}, Loss: 0.1, StampLoss: 0.2},
 		},
 		Media: bench.Media{
-			Published: 310, Latency: &bench.Latency{P50: 1, P99: 4}, StampLoss: new(0.3), Loss: 0.01, Short: new(0.5),
+			Seconds: 2, Packets: 1000, Published: 310, Latency: &bench.Latency{P50: 1, P99: 4}, StampLoss: new(0.3), Loss: 0.01, Short: new(0.5),
 		},
 		Server:    &bench.Server{Cores: 0.25, CoreBusy: new(0.75), CPUPerPacket: 1.5, ViewersPerCore: 40, RSSPerViewer: 33},
 		Generator: bench.Generator{Cores: 0.125, Limit: "tired"},
+		Histogram: []bench.Bar{{UpTo: 5, Packets: 60}, {UpTo: 10, Packets: 30}, {UpTo: 20, Packets: 10}},
 	}
 }
 
@@ -68,6 +69,34 @@ func TestReportsThatTellNothing(t *testing.T) {
 		if list, err := read(report, 1); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, list)
 		}
+	}
+}
+
+// TestTogether has three generators tell of one server.
+func TestTogether(t *testing.T) {
+	busy, quick := fullStep(), fullStep()
+	busy.Server.Cores, busy.Media.Latency.P99 = 0.5, 40
+	quick.Histogram = []bench.Bar{{UpTo: 1, Packets: 100}}
+	var reports []json.RawMessage
+	for _, s := range []bench.Step{fullStep(), busy, quick} {
+		reports = append(reports, encoded(t, bench.Report{Steps: []bench.Step{s}}))
+	}
+	f, err := together(reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A third of a core for two seconds, and 3,000 packets.
+	if f.Connected != 30 || f.Asked != 90 || f.MicrosPerPacket != 222.22 || f.ViewersPerCore != 90 || f.LatencyP99 != 40 || f.GeneratorCores != 0.375 {
+		t.Errorf("got %+v", f)
+	}
+	if f.QuickPercent != 93.33 { // 280 of 300
+		t.Errorf("got %v %% within 10 ms, want 93.33", f.QuickPercent)
+	}
+	if _, err := together(append(reports, json.RawMessage("{}"))); err == nil {
+		t.Error("a report without steps: got no error")
+	}
+	if _, err := together(nil); err == nil {
+		t.Error("no report: got no error")
 	}
 }
 

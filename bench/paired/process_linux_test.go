@@ -203,7 +203,7 @@ func TestOneFailureLeavesTheRest(t *testing.T) {
 	}
 }
 
-func TestLimitTakesTwoRuns(t *testing.T) {
+func TestLimitTakesThreeRuns(t *testing.T) {
 	p, log := standIns(t)
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
@@ -216,21 +216,27 @@ func TestLimitTakesTwoRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.generator = script(t, "generator", "echo viewers $7 >>\"$LOG\"; case $7 in *,*) cat '"+two+"';; *) cat '"+one+"';; esac\n")
+	p.generator = script(t, "generator", "echo viewers $7 in $3 >>\"$LOG\"; case $7 in *,*) cat '"+two+"';; *) cat '"+one+"';; esac\n")
 	b := &benchmark{options: options{window: time.Second, rounds: 1}, programs: p, work: t.TempDir(), progress: io.Discard}
 	results, err := b.measureLimit(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(results) != 3 {
-		t.Errorf("got %d results, want 3", len(results))
+	if len(results) != 4 {
+		t.Fatalf("got %d results, want 4", len(results))
+	}
+	if got := results[3].Figures.Connected; got != 10*workingRooms {
+		t.Errorf("got %d viewers in the rooms, want %d", got, 10*workingRooms)
 	}
 	noted, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Ten are let in: six of them are the working load, thirty come to overload.
-	for _, want := range []string{"viewers 4000\n", "viewers 6,30\n"} {
+	for _, want := range []string{
+		"viewers 4000 in http://127.0.0.1:80/whip/demo\n", "viewers 6,30 in http://127.0.0.1:80/whip/demo\n",
+		"viewers 1 in http://127.0.0.1:80/whip/room-1\n", "viewers 1 in http://127.0.0.1:80/whip/room-16\n",
+	} {
 		if !strings.Contains(string(noted), want) {
 			t.Errorf("got %q, want %q", noted, want)
 		}

@@ -142,26 +142,41 @@ func (b *benchmark) inTurn(ctx context.Context, s scenario) (results []result, e
 
 // measure runs a server of its own under one load.
 func (b *benchmark) measure(ctx context.Context, name string, which side, round int, l load, window time.Duration) (results []result, err error) {
+	err = b.serve(ctx, which, func(srv *server) error {
+		steps, raw, err := generate(ctx, b.programs, srv, b.options, l, window)
+		for _, f := range steps {
+			results = append(results, result{Scenario: name, Side: which, Round: round, Figures: f, Report: raw})
+			raw = nil // one report tells of all steps
+		}
+		return err
+	})
+	for _, r := range results {
+		b.tell(r)
+	}
+	return results, err
+}
+
+// serve runs a server for as long as use takes.
+func (b *benchmark) serve(ctx context.Context, which side, use func(*server) error) (err error) {
 	dir, err := os.MkdirTemp(b.work, string(which)+"-")
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("paired: %w", err)
 	}
 	srv, err := start(ctx, b.programs, which, b.options.serverCore, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, srv.close()) }()
-	steps, raw, err := generate(ctx, b.programs, srv, b.options, l, window)
-	if err != nil {
-		return nil, fmt.Errorf("%w\nthe server said:\n%s", err, srv.said)
+	if err = use(srv); err != nil {
+		err = fmt.Errorf("%w\nthe server said:\n%s", err, srv.said)
 	}
-	for _, f := range steps {
-		results = append(results, result{Scenario: name, Side: which, Round: round, Figures: f, Report: raw})
-		fmt.Fprintf(b.progress, "%-9s %-6s round %d: %4d viewers, %.2f µs/packet, p99 %.2f ms, loss %.3f %%, joined in %.2f s, generator %.2f, others %.2f\n",
-			name, which, round, f.Connected, f.MicrosPerPacket, f.LatencyP99, f.LossPercent, f.JoinSeconds, f.GeneratorCores, f.OtherLoad)
-		raw = nil // one report tells of all steps
-	}
-	return results, nil
+	return errors.Join(err, srv.close())
+}
+
+// tell shows a result to whoever waits for the tables.
+func (b *benchmark) tell(r result) {
+	f := r.Figures
+	fmt.Fprintf(b.progress, "%-9s %-6s round %d: %4d viewers, %.2f µs/packet, p99 %.2f ms, loss %.3f %%, joined in %.2f s, generator %.2f, others %.2f\n",
+		r.Scenario, r.Side, r.Round, f.Connected, f.MicrosPerPacket, f.LatencyP99, f.LossPercent, f.JoinSeconds, f.GeneratorCores, f.OtherLoad)
 }
 
 func (r *report) met() bool {
