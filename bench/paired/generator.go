@@ -96,6 +96,9 @@ func arguments(srv *server, o options, l load, window time.Duration) []string {
 	if l.spacing > 0 {
 		args = append(args, "--spacing", l.spacing.String())
 	}
+	if l.ramp > 0 {
+		args = append(args, "--ramp", strconv.FormatFloat(l.ramp, 'f', -1, 64))
+	}
 	if l.atOnce {
 		args = append(args, "--parallel", viewers[len(viewers)-1])
 	}

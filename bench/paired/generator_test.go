@@ -109,13 +109,13 @@ func TestArguments(t *testing.T) {
 			t.Errorf("got %q, want %q in it", plain, want)
 		}
 	}
-	for _, flag := range []string{"--srtp", "--spacing", "--parallel"} {
+	for _, flag := range []string{"--srtp", "--spacing", "--parallel", "--ramp"} {
 		if strings.Contains(plain, flag) {
 			t.Errorf("got %q, want no %s", plain, flag)
 		}
 	}
-	special := arguments(srv, o, load{viewers: []int{5}, profiles: "cm", spacing: 300 * time.Microsecond, atOnce: true}, time.Second)
-	for flag, want := range map[string]string{"--srtp": "cm", "--spacing": "300µs", "--parallel": "5"} {
+	special := arguments(srv, o, load{viewers: []int{5}, profiles: "cm", spacing: 300 * time.Microsecond, atOnce: true, ramp: 2.5}, time.Second)
+	for flag, want := range map[string]string{"--srtp": "cm", "--spacing": "300µs", "--parallel": "5", "--ramp": "2.5"} {
 		if i := slices.Index(special, flag); i < 0 || special[i+1] != want {
 			t.Errorf("got %q, want %s %s", special, flag, want)
 		}

@@ -17,6 +17,9 @@ const offered = 4000
 const (
 	workingShare = 0.6
 	overload     = 3
+	// workingRamp is how many seconds the joins of the third take: that a crowd
+	// comes is what the second is about.
+	workingRamp = 5
 )
 
 // measureLimit returns the results of the runs: 0 is the first, 1 and 2 are the
@@ -40,7 +43,8 @@ func (b *benchmark) measureLimit(ctx context.Context) ([]result, error) {
 	err = b.serve(ctx, sluice, func(srv *server) error {
 		var raw []json.RawMessage
 		var err error
-		l := load{viewers: []int{max(1, working/workingRooms)}}
+		each := max(1, working/workingRooms)
+		l := load{viewers: []int{each}, ramp: float64(each) / workingRamp}
 		if spread.Figures, raw, err = generateRooms(ctx, b.programs, srv, b.options, workingRooms, l, b.options.window); err != nil {
 			return err
 		}

@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,7 +21,8 @@ import (
 const (
 	startLimit = 15 * time.Second // from start until a server has said where it listens
 	stopLimit  = 10 * time.Second // from SIGTERM until a process is killed
-	outputKept = 64 << 10         // of what a process says, for error messages
+	outputKept = 64 << 10         // of what a process says
+	linesTold  = 12               // of it, in error messages
 )
 
 // A side is one of the two servers.
@@ -104,7 +107,7 @@ func (s *server) awaitAddress(ctx context.Context, which side) error {
 	defer limit.Stop()
 	for {
 		more := s.said.more()
-		if m := announced[which].FindStringSubmatch(s.said.String()); m != nil {
+		if m := announced[which].FindStringSubmatch(s.said.all()); m != nil {
 			if which == naive {
 				s.whip, s.whep = "http://"+m[1]+"/whip", "http://"+m[1]+"/whep"
 			} else {
@@ -177,8 +180,15 @@ func (t *tail) more() <-chan struct{} {
 	return t.grown
 }
 
-func (t *tail) String() string {
+// all is what is kept.
+func (t *tail) all() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.bytes)
+}
+
+// String is the last lines.
+func (t *tail) String() string {
+	lines := slices.Collect(strings.Lines(t.all()))
+	return strings.Join(lines[max(0, len(lines)-linesTold):], "")
 }

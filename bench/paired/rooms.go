@@ -16,7 +16,7 @@ import (
 // way of measuring it. In one room all viewers are due the same packets at the
 // same time, and the last of them waits until all others have been served; the
 // rooms of a real node do not have their keyframes at one time.
-const workingRooms = 16
+const workingRooms = 8
 
 // room is the server with another room than the announced one.
 func (s *server) room(n int) *server {

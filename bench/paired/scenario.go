@@ -13,6 +13,7 @@ type load struct {
 	profiles string        // SRTP profiles in the viewers' order; "": as browsers offer them
 	spacing  time.Duration // between the packets of a frame; 0: back to back
 	atOnce   bool          // all viewers join at the same time
+	ramp     float64       // joins per second; 0: as fast as the generator comes
 }
 
 // A scenario is one load on one or both servers, and what is read off it.
