@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"conformance":        {"whip", "whep", "github.com/pion"},
 	"conformance/mutant": {"github.com/pion"},
 	"gateway": {
-		"whip", "whep", "session", "sfu", "egress", "load", "auth", "web",
+		"whip", "whep", "session", "sfu", "egress", "gateway/load", "auth", "web",
 		"github.com/alecthomas/kong", "github.com/fsnotify/fsnotify", "github.com/goccy/go-yaml",
 		"github.com/julienschmidt/httprouter", "github.com/prometheus/client_golang", "golang.org/x/time",
 	},
@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"session":             {"egress", "github.com/pion", "golang.org/x/sys", "golang.org/x/time"},
 	"sfu":                 {"egress", "github.com/pion"},
 	"egress":              {"github.com/pion", "golang.org/x/sys"},
-	"load":                {},
+	"gateway/load":        {},
 	"auth":                {},
 	"web":                 {},
 	"bench/naive":         {"github.com/pion"},

@@ -72,6 +72,11 @@ func (p *Plane) Load() Load {
 	total := Load{Dropped: p.count.dropped.Load()}
 	for _, sh := range p.shards {
 		l := sh.load.load(now)
+		sh.mu.Lock()
+		if !sh.since.IsZero() { // a shard that stands still tells nothing itself
+			l.Delay = max(l.Delay, now.Sub(sh.since))
+		}
+		sh.mu.Unlock()
 		total.Busy, total.Delay = max(total.Busy, l.Busy), max(total.Delay, l.Delay)
 	}
 	return total

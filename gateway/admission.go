@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sluicemedia/sluice/load"
+	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
 )
 

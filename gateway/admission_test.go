@@ -17,7 +17,7 @@ import (
 
 	"github.com/sluicemedia/sluice/gateway"
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
-	"github.com/sluicemedia/sluice/load"
+	"github.com/sluicemedia/sluice/gateway/load"
 )
 
 // burden is a load that a test makes up.

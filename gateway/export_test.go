@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluicemedia/sluice/load"
+	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/whep"
 )
 

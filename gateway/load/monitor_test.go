@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/sluicemedia/sluice/load"
+	"github.com/sluicemedia/sluice/gateway/load"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
