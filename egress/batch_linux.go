@@ -115,7 +115,7 @@ func (c *systemCalls) init(b *batch) {
 		k.SetLen(unix.CmsgLen(2))
 	}
 	c.call = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.headers[c.from])), //nolint:gosec // for the kernel
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.headers[c.from])), //nolint:gosec // for the kernel
 			uintptr(c.to-c.from), unix.MSG_DONTWAIT, 0, 0)
 		c.done, c.errno = int(n), errno
 		return true // whatever it said: a sender of live media waits for no socket

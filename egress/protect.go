@@ -138,7 +138,7 @@ const cmTag = 10
 // cmCipher is AES_CM_128_HMAC_SHA1_80, RFC 3711, with the session keys of RTP or
 // of RTCP in one direction.
 type cmCipher struct {
-	block    cipher.Block
+	counter  counterMode
 	mac      hash.Hash
 	salt, iv [aes.BlockSize]byte
 	tag      [sha1.Size]byte
@@ -160,16 +160,17 @@ func newCMCipher(key, salt []byte, labels byte) (*cmCipher, error) {
 	}
 	c := &cmCipher{mac: hmac.New(sha1.New, authKey)}
 	copy(c.salt[:], sessionSalt)
-	if c.block, err = aes.NewCipher(sessionKey); err != nil {
+	block, err := aes.NewCipher(sessionKey)
+	if err != nil {
 		return nil, fmt.Errorf("egress: session keys: %w", err)
 	}
+	c.counter = newCounterMode(block)
 	return c, nil
 }
 
 // seal implements protector. RFC 3711 section 4.1.1: the counter starts at
 // salt, SSRC and index; section 4.2: the tag covers packet and rollover
-// counter. The CTR object is the one allocation: the standard library cannot
-// set the counter of one that exists.
+// counter.
 func (c *cmCipher) seal(dst []byte, header int, payload []byte, ssrc uint32, index uint64) int {
 	n := header + len(payload)
 	c.crypt(dst[header:n], payload, ssrc, index)
@@ -184,7 +185,7 @@ func (c *cmCipher) crypt(dst, src []byte, ssrc uint32, index uint64) {
 	c.iv[8] ^= byte(index >> 40)
 	c.iv[9] ^= byte(index >> 32)
 	xor32(c.iv[10:], uint32(index))
-	cipher.NewCTR(c.block, c.iv[:]).XORKeyStream(dst, src)
+	c.counter.xor(dst, src, &c.iv)
 }
 
 // sum is the authentication tag over a and b, valid until the next call.

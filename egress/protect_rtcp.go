@@ -1,9 +1,7 @@
 package egress
 
 import (
-	"crypto/aes"
 	"crypto/hmac"
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 
@@ -99,28 +97,12 @@ func (g *gcmRTCP) openRTCP(datagram []byte) ([]byte, uint32, error) {
 }
 
 // cmRTCP is the RTCP half of AES_CM_128_HMAC_SHA1_80.
-type cmRTCP struct {
-	*cmCipher
-	keystream [aes.BlockSize]byte
-}
-
-// crypt hides that of cmCipher. Reports have few blocks: a CTR object of the
-// standard library costs more to make than it saves.
-func (c *cmRTCP) crypt(b []byte, ssrc, index uint32) {
-	c.iv = c.salt
-	xor32(c.iv[4:], ssrc)
-	xor32(c.iv[10:], index)
-	for block := uint16(0); len(b) > 0; block++ {
-		binary.BigEndian.PutUint16(c.iv[14:], block)
-		c.block.Encrypt(c.keystream[:], c.iv[:])
-		b = b[subtle.XORBytes(b, b, c.keystream[:]):]
-	}
-}
+type cmRTCP struct{ *cmCipher }
 
 // sealRTCP implements rtcpCipher. RFC 3711 section 3.4: E flag and index come
 // before the tag, which covers them.
 func (c *cmRTCP) sealRTCP(plain []byte, index uint32) []byte {
-	c.crypt(plain[rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), index)
+	c.crypt(plain[rtcpHeader:], plain[rtcpHeader:], binary.BigEndian.Uint32(plain[4:]), uint64(index))
 	sealed := binary.BigEndian.AppendUint32(plain, encrypted|index)
 	return append(sealed, c.sum(sealed, nil)...)
 }
@@ -140,7 +122,7 @@ func (c *cmRTCP) openRTCP(datagram []byte) ([]byte, uint32, error) {
 		return nil, 0, errClearRTCP
 	}
 	index := word &^ encrypted
-	c.crypt(datagram[rtcpHeader:end], binary.BigEndian.Uint32(datagram[4:]), index)
+	c.crypt(datagram[rtcpHeader:end], datagram[rtcpHeader:end], binary.BigEndian.Uint32(datagram[4:]), uint64(index))
 	return datagram[:end], index, nil
 }
 

@@ -87,7 +87,7 @@ func (b *batch) receive(fd uintptr) (int, syscall.Errno) {
 	for i := range b.filled {
 		b.headers[i].header.Namelen = unix.SizeofSockaddrInet6 // there it says how much it used
 	}
-	n, _, err := unix.Syscall6(unix.SYS_RECVMMSG, fd,
+	n, _, err := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
 		uintptr(unsafe.Pointer(&b.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // that is how it is called
 	b.filled = 0
 	if err == 0 {
