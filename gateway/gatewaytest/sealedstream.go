@@ -24,6 +24,10 @@ type SealedCounts struct {
 // remembered is how many packets back a SealedViewer knows what it got.
 const remembered = 4096
 
+// overtaken is by how many packets those of a viewer's shard may be that another
+// goroutine sends to it (package egress), or the kernel on another processor.
+const overtaken = 256
+
 // publisherJump is the least step in sequence numbers that is one of the
 // publisher's own making. What is less was lost.
 const publisherJump = 1000
@@ -34,7 +38,8 @@ type sealedStream struct {
 	kind    string
 	ssrc    uint32
 	started bool
-	newest  uint64               // extended sequence number
+	first   uint64               // extended sequence number of what came first
+	newest  uint64               // the highest
 	kept    [remembered]sealedIn // by newest
 	at      stamp                // of the newest packet
 	missing map[uint64]bool
@@ -107,7 +112,8 @@ func (s *sealedStream) arrived(wire []byte, p *rtp.Packet) {
 		if p.SequenceNumber >= 1<<15 {
 			v.fault("%s begins with %d, in the upper half", s.kind, p.SequenceNumber)
 		}
-		s.newest = 1<<16 + uint64(p.SequenceNumber) - 1
+		s.first = 1<<16 + uint64(p.SequenceNumber)
+		s.newest = s.first - 1
 	}
 	index := s.extend(p.SequenceNumber)
 	if index <= s.newest {
@@ -124,7 +130,15 @@ func (s *sealedStream) arrived(wire []byte, p *rtp.Packet) {
 		v.counts.Wraps++
 	}
 	s.newest = index
-	s.keep(index, wire, p, s.identify(p, step))
+	before := s.at
+	is := s.identify(p, step)
+	if step >= publisherJump && before.valid && before.source == is.source {
+		// The numbers of what was published tell what has not come since the jump.
+		for i := range min(overtaken, max(0, is.number-before.number-1)) {
+			s.missing[index-1-uint64(i)] = true
+		}
+	}
+	s.keep(index, wire, p, is)
 }
 
 // late takes one that is not newer than all before it: it was asked for.
@@ -134,8 +148,10 @@ func (s *sealedStream) late(index uint64, wire []byte, p *rtp.Packet) {
 	case s.missing[index]:
 		delete(s.missing, index)
 		s.keep(index, wire, p, readStamp(p))
+	case index < s.first && s.first-index < overtaken && before.index != index:
+		s.keep(index, wire, p, readStamp(p))
 	case before.index != index:
-		s.v.fault("%s %d came late and was not missing", s.kind, index)
+		s.v.fault("%s %d came late and was not missing: newest %d, first %d", s.kind, index, s.newest, s.first)
 	case !bytes.Equal(before.wire, wire):
 		s.v.fault("%s %d was sealed twice, differently", s.kind, index)
 	case !s.asked[index]:
