@@ -154,7 +154,8 @@ func (c *systemCalls) send(b *batch, from, to int) (int, error) {
 	}
 }
 
-// sendTogether sends the batch with as few system calls as possible.
+// sendTogether sends the batch with as few system calls as possible, and what
+// goes to one endpoint in the order it was added in.
 func (b *batch) sendTogether() {
 	n := 0
 	for i := range b.messages {
@@ -164,6 +165,8 @@ func (b *batch) sendTogether() {
 			b.sendPlain(m)
 			m.count = 0 // sent
 		case m.count > 1 && !b.socket.kernel.segments:
+			b.sendFilled(n) // it may be to the same endpoint
+			n = 0
 			b.sendApart(m)
 			m.count = 0
 		default:
@@ -172,6 +175,11 @@ func (b *batch) sendTogether() {
 			n++
 		}
 	}
+	b.sendFilled(n)
+}
+
+// sendFilled sends the first n messages, which the arrays of the kernel hold.
+func (b *batch) sendFilled(n int) {
 	for i := 0; i < n; {
 		sent, err := b.calls.send(b, i, n)
 		i += sent
