@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -44,6 +45,7 @@ type sealedStream struct {
 	at      stamp                // of the newest packet
 	missing map[uint64]bool
 	asked   map[uint64]bool // not answered yet
+	done    map[uint64]bool // was asked for and has come
 }
 
 // sealedIn is one packet as it came.
@@ -55,7 +57,7 @@ type sealedIn struct {
 }
 
 func newSealedStream(v *SealedViewer, kind string, ssrc uint32) *sealedStream {
-	return &sealedStream{v: v, kind: kind, ssrc: ssrc, missing: map[uint64]bool{}, asked: map[uint64]bool{}}
+	return &sealedStream{v: v, kind: kind, ssrc: ssrc, missing: map[uint64]bool{}, asked: map[uint64]bool{}, done: map[uint64]bool{}}
 }
 
 // fault takes note of what must not be; v.mu is held.
@@ -147,18 +149,22 @@ func (s *sealedStream) late(index uint64, wire []byte, p *rtp.Packet) {
 	switch {
 	case s.missing[index]:
 		delete(s.missing, index)
+		s.done[index] = true
 		s.keep(index, wire, p, readStamp(p))
 	case index < s.first && s.first-index < overtaken && before.index != index:
 		s.keep(index, wire, p, readStamp(p))
 	case before.index != index:
 		s.v.fault("%s %d came late and was not missing: newest %d, first %d", s.kind, index, s.newest, s.first)
+	case before.wire == nil: // was repaired when it was on its way
+		if !bytes.Equal(before.packet.Payload, p.Payload) {
+			s.v.fault("%s %d was not what was sent again", s.kind, index)
+		}
+		before.wire = wire
+		s.v.counts.Again++
 	case !bytes.Equal(before.wire, wire):
 		s.v.fault("%s %d was sealed twice, differently", s.kind, index)
-	case !s.asked[index]:
-		s.v.fault("%s %d came twice and was not asked for", s.kind, index)
 	default:
-		delete(s.asked, index)
-		s.v.counts.Again++
+		s.answered(index)
 	}
 }
 
@@ -176,17 +182,28 @@ func (s *sealedStream) repeated(p *rtp.Packet) {
 	switch {
 	case s.missing[index]:
 		delete(s.missing, index)
+		s.done[index] = true
 		s.keep(index, nil, &original, readStamp(&original))
 	case before.index != index:
 		s.v.fault("%s %d was sent again and had not been sent", s.kind, index)
-	case !s.asked[index]:
-		s.v.fault("%s %d was sent again and not asked for", s.kind, index)
 	case !bytes.Equal(before.packet.Payload, original.Payload) || before.packet.Timestamp != p.Timestamp ||
 		before.packet.Marker != p.Marker || before.packet.PayloadType != original.PayloadType:
 		s.v.fault("%s %d was sent again differently: %v and %v", s.kind, index, before.packet, p)
 	default:
+		s.answered(index)
+	}
+}
+
+// answered counts what is the same as before. It may be so more than once: an
+// answer was on its way when it was asked for again.
+func (s *sealedStream) answered(index uint64) {
+	s.v.counts.Again++
+	switch {
+	case s.asked[index]:
 		delete(s.asked, index)
-		s.v.counts.Again++
+		s.done[index] = true
+	case !s.done[index]:
+		s.v.fault("%s %d was sent again and not asked for", s.kind, index)
 	}
 }
 
@@ -260,8 +277,8 @@ func (v *SealedViewer) Ask(n int) (asked int) {
 	return asked
 }
 
-// Repair asks for what is really missing.
-func (v *SealedViewer) Repair() (missing int) {
+// Repair asks for what is really missing, and again for what Ask did.
+func (v *SealedViewer) Repair() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.streams {
@@ -269,16 +286,18 @@ func (v *SealedViewer) Repair() (missing int) {
 		for i := range s.missing {
 			seqs = append(seqs, uint16(i))
 		}
+		for i := range s.asked {
+			seqs = append(seqs, uint16(i))
+		}
 		v.nack(s.ssrc, seqs)
-		missing += len(seqs)
 	}
-	return missing
 }
 
 // nack is called with v.mu held.
 func (v *SealedViewer) nack(ssrc uint32, seqs []uint16) {
-	if len(seqs) > 0 {
-		v.send(&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs)})
+	slices.Sort(seqs)
+	for some := range slices.Chunk(seqs, 16) { // a NACK holds 31 pairs
+		v.send(&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(some)})
 	}
 }
 
