@@ -319,7 +319,7 @@ func TestPlaneOnSocket(t *testing.T) {
 }
 
 // TestFanOutAllocations: nothing is allocated from a track's Write to the kernel,
-// for any number of viewers and packets (AES_CM: once for each packet).
+// for any number of viewers and packets.
 func TestFanOutAllocations(t *testing.T) {
 	const viewers, frame = 20, 9
 	for _, tc := range profiles {

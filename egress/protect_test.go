@@ -17,7 +17,7 @@ var profiles = []struct {
 }{
 	{"AEAD_AES_128_GCM", srtp.ProtectionProfileAeadAes128Gcm, 0},
 	{"AEAD_AES_256_GCM", srtp.ProtectionProfileAeadAes256Gcm, 0},
-	{"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 1},
+	{"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 0},
 }
 
 // testKeys are fixed keys of a profile.
