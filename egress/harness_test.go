@@ -137,7 +137,8 @@ func (p *Plane) settle() {
 		sh.mu.Lock()
 		sh.adopt(time.Now())
 		sh.mu.Unlock()
-		sh.flush(time.Now())
+		sh.flush(waitDue, time.Now())
+		sh.flush(waitHeld, time.Now())
 		for len(sh.rest) > 0 {
 			sh.flushRest(time.Now())
 		}

@@ -73,8 +73,10 @@ func (p *Plane) Load() Load {
 	for _, sh := range p.shards {
 		l := sh.load.load(now)
 		sh.mu.Lock()
-		if !sh.since.IsZero() { // a shard that stands still tells nothing itself
-			l.Delay = max(l.Delay, now.Sub(sh.since))
+		for _, w := range sh.waiting {
+			if !w.since.IsZero() { // a shard that stands still tells nothing itself
+				l.Delay = max(l.Delay, now.Sub(w.since))
+			}
 		}
 		sh.mu.Unlock()
 		total.Busy, total.Delay = max(total.Busy, l.Busy), max(total.Delay, l.Delay)

@@ -33,27 +33,42 @@ type shard struct {
 	viewers atomic.Int32
 	// paced is how many streams the pacer visits.
 	paced atomic.Int32
-	// Audio waits, or a frame is complete: do not hold.
+	// Something is due that has not been taken up yet; some of it is audio.
 	urgent, audio atomic.Bool
 	load          loadMeter
 
-	mu      sync.Mutex   // guards what follows; taken after every other lock
-	waiting [2][]*Stream // streams with something in their queues: audio, video
-	since   time.Time    // when the first packet of them came
-	joining []*Stream    // began to catch up since the goroutine last looked
-	started []*Viewer    // began to be reported to since then
+	mu      sync.Mutex // guards what follows; taken after every other lock
+	waiting [waitKinds]waitList
+	joining []*Stream // began to catch up since the goroutine last looked
+	started []*Viewer // began to be reported to since then
 
 	// owner is held by who does the goroutine's work: it, or a test. It guards
 	// what follows and is taken before any other lock.
 	owner    sync.Mutex
 	out      *batch
-	spare    [2][]*Stream
 	rest     []*Stream // sent in part
 	restOld  []*Stream // spare
 	restAt   time.Time
 	catching []*Stream
 	paceAt   time.Time
 	reports  reportWheel
+}
+
+// The lists of a shard: what is due, audio apart, and frames that are not
+// complete.
+const (
+	waitAudio = iota
+	waitDue
+	waitHeld
+	waitKinds
+)
+
+// waitList is streams with something in their queues. A stream may stand in two
+// of them, or twice in one: whoever comes second finds its queue empty.
+type waitList struct {
+	streams []*Stream
+	since   time.Time // when the first of them was listed; zero: there are none
+	spare   []*Stream // who is being served, between take and the next
 }
 
 func newShard(p *Plane, conn PacketWriter) *shard {
@@ -95,13 +110,18 @@ func (sh *shard) work(now time.Time) (next time.Time) {
 		}
 	}
 	sh.mu.Lock()
-	since, video := sh.since, len(sh.waiting[1]) > 0
+	held := sh.waiting[waitHeld].since
 	sh.adopt(now)
 	sh.mu.Unlock()
-	if sh.urgent.Load() || !since.IsZero() && now.Sub(since) >= holdTime {
-		sh.flush(now)
-	} else if video {
-		soonest(since.Add(holdTime))
+	if sh.urgent.Load() {
+		sh.flush(waitDue, now)
+	}
+	if !held.IsZero() {
+		if due := held.Add(holdTime); now.Before(due) {
+			soonest(due)
+		} else {
+			sh.flush(waitHeld, now)
+		}
 	}
 	if len(sh.rest) > 0 && !now.Before(sh.restAt) {
 		sh.flushRest(now)
@@ -141,62 +161,62 @@ func (sh *shard) adopt(now time.Time) {
 	sh.started = sh.started[:0]
 }
 
-// list notes that a stream has packets waiting.
-func (sh *shard) list(s *Stream, urgent bool) {
-	k := 1
-	sh.mu.Lock()
-	first := sh.since.IsZero()
-	if first {
-		sh.since = time.Now()
+// list notes that a stream has packets waiting: some that are due, or the
+// beginning of a frame.
+func (sh *shard) list(s *Stream, due bool) {
+	kind := waitHeld
+	switch {
+	case s.kind == "audio":
+		kind = waitAudio
+	case due:
+		kind = waitDue
 	}
-	if s.kind == "audio" {
-		k = 0
+	sh.mu.Lock()
+	l := &sh.waiting[kind]
+	first := l.since.IsZero()
+	if first {
+		l.since = time.Now()
+	}
+	l.streams = append(l.streams, s)
+	sh.mu.Unlock()
+	switch {
+	case kind == waitHeld:
+		if first { // when to flush it is to be known
+			wake(sh.wake)
+		}
+		return
+	case kind == waitAudio:
 		sh.audio.Store(true)
 	}
-	sh.waiting[k] = append(sh.waiting[k], s)
-	sh.mu.Unlock()
-	if urgent {
-		sh.hurry()
-	} else if first {
+	if !sh.urgent.Swap(true) {
 		wake(sh.wake)
 	}
 }
 
-// hurry makes the shard send what waits without holding it any longer.
-func (sh *shard) hurry() {
-	if !sh.urgent.Load() && sh.urgent.CompareAndSwap(false, true) {
-		wake(sh.wake)
-	}
+// take returns the streams of a list, and since when they wait.
+func (sh *shard) take(kind int) ([]*Stream, time.Time) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	l := &sh.waiting[kind]
+	taken, since := l.streams, l.since
+	l.streams, l.spare, l.since = l.spare[:0], taken, time.Time{}
+	return taken, since
 }
 
-// take returns the streams of a kind that wait.
-func (sh *shard) take(k int) []*Stream {
-	sh.mu.Lock()
-	list := sh.waiting[k]
-	sh.waiting[k] = sh.spare[k][:0]
-	if len(sh.waiting[0])+len(sh.waiting[1]) == 0 {
-		sh.since = time.Time{}
+// flush sends what waits in a list, and all audio before and in between.
+func (sh *shard) flush(kind int, now time.Time) {
+	if kind == waitDue {
+		sh.urgent.Store(false)
 	}
-	sh.mu.Unlock()
-	sh.spare[k] = list
-	return list
-}
-
-// flush sends what waits, audio first.
-func (sh *shard) flush(now time.Time) {
-	sh.urgent.Store(false)
-	sh.mu.Lock()
-	since := sh.since
-	sh.mu.Unlock()
 	sh.flushAudio(now)
-	video := sh.take(1)
-	for i, s := range video {
-		if i%audioEvery == audioEvery-1 && sh.audio.Load() {
-			sh.flushAudio(time.Now())
+	streams, since := sh.take(kind)
+	for i, s := range streams {
+		if i%audioEvery == audioEvery-1 {
+			sh.flushAudio(now)
 		}
 		sh.serve(s, now)
 	}
-	clear(video)
+	clear(streams)
 	sh.out.flush()
 	if !since.IsZero() {
 		sh.load.waited(time.Since(since))
@@ -207,11 +227,14 @@ func (sh *shard) flushAudio(now time.Time) {
 	if !sh.audio.Swap(false) {
 		return
 	}
-	list := sh.take(0)
-	for _, s := range list {
+	streams, since := sh.take(waitAudio)
+	for _, s := range streams {
 		sh.serve(s, now)
 	}
-	clear(list)
+	clear(streams)
+	if !since.IsZero() {
+		sh.load.waited(time.Since(since))
+	}
 }
 
 // flushRest goes on with the streams that were served in part.
@@ -219,6 +242,7 @@ func (sh *shard) flushRest(now time.Time) {
 	list := sh.rest
 	sh.rest = sh.restOld[:0]
 	for _, s := range list {
+		s.resting = false
 		sh.serve(s, now)
 	}
 	clear(list)
@@ -227,7 +251,11 @@ func (sh *shard) flushRest(now time.Time) {
 
 // serve sends what waits for a stream, or the first part of it.
 func (sh *shard) serve(s *Stream, now time.Time) {
+	if s.resting {
+		return
+	}
 	if s.serve(sh.out, now) {
+		s.resting = true
 		if len(sh.rest) == 0 {
 			sh.restAt = now.Add(spreadTick)
 		}

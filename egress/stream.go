@@ -93,6 +93,7 @@ type Stream struct {
 	rtcpIndex       uint32 // SRTCP index of the last of them
 	lost            uint32 // of the last receiver report
 	visited         bool   // the pacer visits the stream
+	resting         bool   // it is in the shard's rest; guarded by shard.owner
 	answers         *answers
 	contents        *contents // where lost packets are sent again as they were
 
@@ -179,8 +180,17 @@ const maxQueue = 2048
 type queue struct {
 	mu      sync.Mutex // guards what follows; nothing but moments is done with it
 	packets []*Packet
-	listed  bool // the shard knows that there are some
+	state   queueState
 }
+
+// queueState is what the shard knows of a queue.
+type queueState uint8
+
+const (
+	queueEmpty queueState = iota
+	queueHeld             // a frame has begun
+	queueDue              // there is something to be sent now, or the rest of something
+)
 
 // Write forwards one packet of the bound source; called in arrival order by
 // the one goroutine that reads the track. The packet waits, at most about a
@@ -189,6 +199,7 @@ type queue struct {
 // sent. p.Payload empty (padding only): the sequence number is skipped without a
 // gap.
 func (s *Stream) Write(p *Packet) {
+	due := p.Marker || s.kind == "audio"
 	q := &s.queue
 	q.mu.Lock()
 	if len(q.packets) >= maxQueue {
@@ -197,15 +208,17 @@ func (s *Stream) Write(p *Packet) {
 		return
 	}
 	q.packets = append(q.packets, p)
-	fresh := !q.listed
-	q.listed = true
+	was := q.state
+	switch {
+	case due:
+		q.state = queueDue
+	case was == queueEmpty:
+		q.state = queueHeld
+	}
+	news := q.state != was
 	q.mu.Unlock()
-	urgent := p.Marker || s.kind == "audio"
-	switch sh := s.viewer.shard; {
-	case fresh:
-		sh.list(s, urgent)
-	case urgent:
-		sh.hurry()
+	if news {
+		s.viewer.shard.list(s, due)
 	}
 }
 
@@ -221,18 +234,25 @@ func (s *Stream) takeQueue(into []*Packet, whole bool) (packets []*Packet, more 
 		rest := copy(q.packets, q.packets[n:])
 		clear(q.packets[rest:])
 		q.packets = q.packets[:rest]
+		q.state = queueDue // the shard comes back to it unasked
 		return packets, true
 	}
 	packets = append(into[:0], q.packets...)
 	clear(q.packets)
 	q.packets = q.packets[:0]
-	q.listed = false
+	q.state = queueEmpty
 	return packets, false
 }
 
 // serve sends what waits; more: there is too much of it for one burst. Called by
 // the shard.
 func (s *Stream) serve(out *batch, now time.Time) (more bool) {
+	s.queue.mu.Lock()
+	served := s.queue.state == queueEmpty // by an entry of another list
+	s.queue.mu.Unlock()
+	if served {
+		return false
+	}
 	v := s.viewer
 	v.mu.Lock()
 	if b := s.current; b != nil && !b.open && !b.clock.ok && s.catchup == nil && v.live() {
