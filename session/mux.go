@@ -110,13 +110,15 @@ func (m *mux) run() {
 // readEach reads with a system call for each datagram, and one more that finds
 // none before each wait. See read.
 func readEach(conn *net.UDPConn, handle func(b []byte, from netip.AddrPort)) error {
-	buf := make([]byte, maxDatagram)
+	// Room for the longest there is: Windows calls a datagram that does not fit an
+	// error of the socket, which strangers could cause at will.
+	buf := make([]byte, 1<<16)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return err
 		}
-		handle(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		handle(buf[:min(n, maxDatagram)], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 	}
 }
 

@@ -23,7 +23,7 @@ func readFrom(tb testing.TB, network, at string, read func(*net.UDPConn, func([]
 	tb.Helper()
 	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(at)))
 	if err != nil {
-		tb.Skip(err) // no IPv6 here
+		tb.Fatal(err)
 	}
 	_ = conn.SetReadBuffer(socketBuffer) // as much as we get
 	ended := make(chan error, 1)
@@ -58,10 +58,7 @@ func TestRead(t *testing.T) {
 				}
 				defer sock.Close()
 				here := sock.LocalAddr().(*net.UDPAddr).AddrPort()
-				sizes := []int{1, 0, 1200, maxDatagram}
-				if runtime.GOOS != "windows" { // where one that is too long is an error
-					sizes = append(sizes, maxDatagram+100)
-				}
+				sizes := []int{1, 0, 1200, maxDatagram, maxDatagram + 100}
 				for i := range 200 { // more than one batch
 					sizes = append(sizes, i)
 				}
