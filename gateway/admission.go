@@ -39,7 +39,7 @@ func (g *Gateway) mediaLoad() load.Media {
 		SendDrops: media.SendDrops, RecvDrops: media.ReceiveDrops,
 		Joins:     g.sessions.Census(session.RoleViewer).Joined,
 		Publishes: g.sessions.Census(session.RolePublisher).Joined,
-		Idle:      rooms.Waiting,
+		Idle:      rooms.Idle,
 	}
 }
 

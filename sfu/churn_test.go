@@ -26,6 +26,9 @@ func TestChurn(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if s := rs.Stats(); s.Waiting != 0 || s.Idle != 0 {
+		t.Errorf("nobody is there, and %d wait, %d of them idle", s.Waiting, s.Idle)
+	}
 	for _, info := range rs.List() {
 		if !info.Explicit {
 			t.Errorf("an empty room stays: %+v", info)

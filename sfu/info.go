@@ -65,8 +65,9 @@ func (s *TrackStats) add(o TrackStats) {
 // others count over the node's whole life.
 type Stats struct {
 	Rooms, Publications, Subscriptions int
-	// Waiting is the subscriptions for which nothing is on air.
-	Waiting int
+	// Waiting is the subscriptions for which nothing is on air, Idle those of them
+	// that were started.
+	Waiting, Idle int
 	// Unplayable counts how often a viewer could not be given a track because
 	// its codec was not in the viewer's offer.
 	Unplayable uint64
@@ -81,11 +82,8 @@ func (rs *Rooms) Stats() Stats {
 		if !r.gone {
 			s.Rooms++
 			s.Subscriptions += len(r.subscriptions)
-			for sub := range r.subscriptions {
-				if !sub.onAir {
-					s.Waiting++
-				}
-			}
+			s.Waiting += r.waiting
+			s.Idle += r.idle
 			for _, p := range r.publications {
 				if p.current != nil {
 					s.Publications++

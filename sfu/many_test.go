@@ -50,6 +50,42 @@ func TestViewersAreCounted(t *testing.T) {
 	}
 }
 
+// Viewers for whom nothing is on air are counted, and apart from them those whose
+// connection is there to be sent something.
+func TestWaitingAreCounted(t *testing.T) {
+	rs := newRooms(t, Config{})
+	if _, err := rs.Create("r", Settings{Wait: true}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, waiting, idle int) {
+		t.Helper()
+		if got := rs.Stats(); got.Waiting != waiting || got.Idle != idle {
+			t.Errorf("%s: %d wait, %d of them idle, want %d and %d", when, got.Waiting, got.Idle, waiting, idle)
+		}
+	}
+	first, second := subscribe(t, rs, "r"), subscribe(t, rs, "r")
+	check("nobody is connected", 2, 0)
+	first.Start(nil, nil)
+	first.Start(nil, nil)
+	check("one is connected", 2, 1)
+	p := live(t, rs, "r", "", ClaimConfig{})
+	check("on air", 0, 0)
+	second.Start(nil, nil)
+	third := subscribe(t, rs, "r")
+	check("another comes", 0, 0)
+	p.leave()
+	check("off air", 3, 2)
+	first.Close()
+	first.Close()
+	check("one has left", 2, 1)
+	third.Close()
+	check("one has left who never connected", 1, 1)
+	if err := rs.Delete("r"); err != nil {
+		t.Fatal(err)
+	}
+	check("no room", 0, 0)
+}
+
 // A viewer who waits for a layer, or for the time to be told of one, is looked
 // at by itself.
 func TestOnlyRestlessViewersAreLookedAt(t *testing.T) {

@@ -24,6 +24,7 @@ type room struct {
 	publications  map[string]*publication // those with a claim
 	subscriptions map[*Subscription]struct{}
 	restless      map[*Subscription]struct{} // see Subscription.restless
+	waiting, idle int                        // as in Stats
 	program       string
 	audience      audience
 	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed

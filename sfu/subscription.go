@@ -94,6 +94,7 @@ func (rs *Rooms) Subscribe(roomName, publication string, cfg SubscriptionConfig)
 		return nil, ErrTooMany
 	}
 	r.subscriptions[s] = struct{}{}
+	s.count(1)
 	r.audience.enter(s)
 	if p == nil || !p.live() {
 		s.idleSince = time.Now()
@@ -103,13 +104,28 @@ func (rs *Rooms) Subscribe(roomName, publication string, cfg SubscriptionConfig)
 	return s, nil
 }
 
+// count adds the subscription to those of the room that wait for something to
+// be on air, if it is one, n times. The room's lock is held; whoever changes what
+// count looks at takes the subscription out before and puts it in again after.
+func (s *Subscription) count(n int) {
+	if s.onAir || s.ended {
+		return
+	}
+	s.room.waiting += n
+	if s.started {
+		s.room.idle += n
+	}
+}
+
 // tell says whether something is on air, when that is news; called with the
 // room's lock held.
 func (s *Subscription) tell(live bool) {
 	if s.onAir == live {
 		return
 	}
+	s.count(-1)
 	s.onAir = live
+	s.count(1)
 	if s.cfg.OnAir != nil {
 		s.room.rooms.events.call(func() { s.cfg.OnAir(live) })
 	}
@@ -149,7 +165,9 @@ func (s *Subscription) start(sinks [kinds]sink) {
 	if s.started || s.ended {
 		return
 	}
+	s.count(-1)
 	s.started, s.sinks = true, sinks
+	s.count(1)
 	p, now := r.publications[s.target()], time.Now()
 	s.bind(p, now)
 	s.tellLayers(p, now)
@@ -174,6 +192,7 @@ func (s *Subscription) remove() bool {
 	if s.ended {
 		return false
 	}
+	s.count(-1)
 	s.ended = true
 	s.bind(nil, time.Now())
 	delete(s.room.subscriptions, s)
