@@ -55,7 +55,6 @@ type judge struct {
 	in, out, sent, recvd mean // rates: packets in and out, drops of both ways
 	sched                time.Duration
 	active, slow         mean // viewers who are sent media; slow lags behind active
-	idle                 int
 
 	trouble trouble
 	entries entries
@@ -87,7 +86,6 @@ func (j *judge) observe(s Sample) (changed bool) {
 	part, sec := weight(dt, smoothing), dt.Seconds()
 	joins := gain(prev.Joins, s.Joins)*viewerJoin.Seconds() + gain(prev.Publishes, s.Publishes)*publisherJoin.Seconds()
 	used := (s.CPU - prev.CPU).Seconds()
-	j.idle = s.Idle
 	j.active.add(j.sending(s), part)
 	j.slow.add(float64(j.active), part)
 	j.in.add(gain(prev.PacketsIn, s.PacketsIn)/sec, part)
@@ -284,15 +282,28 @@ func (m *mean) add(v, part float64) { *m += mean(part * (v - float64(*m))) }
 // weight is the part that a measurement over dt has in a mean.
 func weight(dt, over time.Duration) float64 { return 1 - math.Exp(-dt.Seconds()/over.Seconds()) }
 
-// entries counts who was let in, by second.
-type entries [roles][joinWindow + 1]struct {
-	second int64
-	n      int
+// entries counts who was let in, by second since the first. Seconds are those of
+// the monotonic clock: the other one may be set.
+type entries struct {
+	first time.Time
+	slots [roles][joinWindow + 1]struct {
+		second int64
+		n      int
+	}
+}
+
+// second is the number of now, 1 for the first. Who asks at the same time may have
+// looked at the clock a little sooner.
+func (e *entries) second(now time.Time) int64 {
+	return 1 + int64(max(0, now.Sub(e.first))/time.Second)
 }
 
 func (e *entries) add(role Role, now time.Time) {
-	second := now.Unix()
-	slot := &e[role][second%int64(len(e[role]))]
+	if e.first.IsZero() {
+		e.first = now
+	}
+	second := e.second(now)
+	slot := &e.slots[role][second%int64(len(e.slots[role]))]
 	if slot.second != second {
 		slot.second, slot.n = second, 0
 	}
@@ -302,8 +313,12 @@ func (e *entries) add(role Role, now time.Time) {
 // lately is how many were let in within the last joinWindow seconds or a little
 // longer.
 func (e *entries) lately(role Role, now time.Time) (n int) {
-	for _, slot := range e[role] {
-		if now.Unix()-slot.second <= joinWindow {
+	if e.first.IsZero() {
+		return 0
+	}
+	second := e.second(now)
+	for _, slot := range e.slots[role] {
+		if second-slot.second <= joinWindow {
 			n += slot.n
 		}
 	}

@@ -403,3 +403,28 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+// Who was let in is remembered for some seconds, whatever the clock on the wall
+// says, and when several look at it at a time.
+func TestEntries(t *testing.T) {
+	var e entries
+	begin := time.Unix(-3, 0)
+	if got := e.lately(Viewer, begin); got != 0 {
+		t.Errorf("%d before anybody came", got)
+	}
+	e.add(Viewer, begin)
+	e.add(Viewer, begin.Add(-1500*time.Millisecond))
+	e.add(Publisher, begin)
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 2}, {-time.Second, 2}, {joinWindow * time.Second, 2}, {(joinWindow + 1) * time.Second, 0}} {
+		if got := e.lately(Viewer, begin.Add(c.after)); got != c.want {
+			t.Errorf("%d after %v, want %d", got, c.after, c.want)
+		}
+	}
+	e.add(Viewer, begin.Add((joinWindow+1)*time.Second)) // in the place of the first
+	if got := e.lately(Viewer, begin.Add((joinWindow+1)*time.Second)); got != 1 {
+		t.Errorf("got %d, want 1", got)
+	}
+}
