@@ -103,8 +103,8 @@ func (g *generator) join(ctx context.Context, a *arrivals) {
 }
 
 // replace lets the oldest viewers leave and others join, so many per second, until
-// ctx ends. It returns how many came.
-func (g *generator) replace(ctx context.Context, rate float64) int {
+// ctx ends.
+func (g *generator) replace(ctx context.Context, rate float64) *arrivals {
 	a := &arrivals{}
 	var all sync.WaitGroup
 	slots := make(chan struct{}, g.config.Parallel)
@@ -117,7 +117,7 @@ func (g *generator) replace(ctx context.Context, rate float64) int {
 		case <-tick.C:
 		case <-ctx.Done():
 			all.Wait()
-			return len(a.viewers)
+			return a
 		}
 		select {
 		case slots <- struct{}{}:

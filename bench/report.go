@@ -54,8 +54,8 @@ type Viewers struct {
 	Asked     int `json:"asked"`     // in this step, with those who were there before
 	Connected int `json:"connected"` // when the measuring began
 	Sampled   int `json:"sampled"`   // of the connected: those who decrypt
-	Refused   int `json:"refused"`   // by 503
-	Failed    int `json:"failed"`    // to join, for any other reason
+	Refused   int `json:"refused"`   // by 503, those of churn included
+	Failed    int `json:"failed"`    // to join, for any other reason, those of churn included
 	Silent    int `json:"silent"`    // connected all the time, and received nothing
 	Closed    int `json:"closed"`    // by the server, or its consent was missing
 	Replaced  int `json:"replaced"`  // by churn

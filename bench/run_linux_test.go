@@ -170,6 +170,21 @@ func TestChurn(t *testing.T) {
 	}
 }
 
+// TestChurnIsRefused: a server that lets nobody come for those who leave is told of.
+func TestChurnIsRefused(t *testing.T) {
+	full := newGuard(t, gatewaytest.Start(t), func(n int) bool { return n <= 6 })
+	c := small(full.URL)
+	c.Churn = 2
+	report, err := bench.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := report.Steps[0]
+	if s.Viewers.Connected != 6 || s.Viewers.Refused == 0 || s.Viewers.Replaced != 0 || s.Viewers.Failed != 0 || s.Join.RetryAfter != s.Viewers.Refused {
+		t.Errorf("got %+v and %+v", s.Viewers, s.Join)
+	}
+}
+
 // TestAccounts: the process and the core of the server are accounted for.
 func TestAccounts(t *testing.T) {
 	c := small(gatewaytest.Start(t).URL())

@@ -50,10 +50,11 @@ func (g *generator) measure(ctx context.Context, n int) (s Step, err error) {
 	if g.publisher != nil {
 		g.publisher.lateness() // that of the joins is not looked at
 	}
-	s.Viewers.Replaced, err = g.hold(ctx)
+	churn, err := g.hold(ctx)
 	if err != nil {
 		return s, err
 	}
+	s.churned(churn)
 	after, latency, err := g.read()
 	if err != nil {
 		return s, err
@@ -132,9 +133,10 @@ func (g *generator) firsts(a *arrivals, s *Step) {
 }
 
 // hold waits while it is measured, with churn if that is asked for.
-func (g *generator) hold(ctx context.Context) (replaced int, err error) {
+func (g *generator) hold(ctx context.Context) (replaced *arrivals, err error) {
 	within, cancel := context.WithTimeout(ctx, g.config.Duration)
 	defer cancel()
+	replaced = &arrivals{}
 	var churn sync.WaitGroup
 	if g.config.Churn > 0 {
 		churn.Go(func() { replaced = g.replace(within, g.config.Churn) })
@@ -151,6 +153,15 @@ func (g *generator) hold(ctx context.Context) (replaced int, err error) {
 	}
 	churn.Wait()
 	return replaced, errors.Join(err, ctx.Err())
+}
+
+// churned adds what became of the joins that replaced others.
+func (s *Step) churned(a *arrivals) {
+	s.Viewers.Replaced = len(a.viewers)
+	s.Viewers.Refused += a.refused
+	s.Viewers.Failed += a.failed
+	s.Join.RetryAfter += a.advised
+	s.Join.Failures = append(s.Join.Failures, a.failures()...)
 }
 
 // fill computes the figures of a step.
