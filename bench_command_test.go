@@ -21,7 +21,7 @@ func TestBenchStatus(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 	}))
 	defer broken.Close()
-	quick := []string{"bench", "--viewers", "2,3", "--duration", "500ms", "--settle", "100ms", "--bitrate", "300000"}
+	quick := []string{"bench", "--viewers", "2,3", "--duration", "1s", "--settle", "100ms", "--bitrate", "300000"}
 	for _, tc := range []struct {
 		name string
 		args []string

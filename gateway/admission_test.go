@@ -25,9 +25,9 @@ type burden struct {
 	percent atomic.Int64 // of the one core there is
 	busy    atomic.Int64 // of the shard, percent
 	// Of Run's goroutine:
-	cpu     time.Duration
-	packets uint64
-	last    time.Time
+	cpu        time.Duration
+	packets    uint64
+	last, sent time.Time
 }
 
 func (b *burden) source() load.Source {
@@ -41,7 +41,11 @@ func (b *burden) source() load.Source {
 			return load.Process{CPU: b.cpu, Cores: 1}
 		},
 		Media: func() load.Media {
-			b.packets += 40_000 // ten times a second
+			now := time.Now()
+			if !b.sent.IsZero() {
+				b.packets += uint64(400_000 * now.Sub(b.sent).Seconds()) // however late it is asked
+			}
+			b.sent = now
 			return load.Media{PacketsOut: b.packets, Busy: float64(b.busy.Load()) / 100}
 		},
 		Census: func() (c load.Census) {
@@ -147,7 +151,7 @@ func TestOverload(t *testing.T) {
 // A refusal does not wait for the offer.
 func TestOverloadIsToldBeforeTheOffer(t *testing.T) {
 	n, b := loaded(t, slog.New(slog.DiscardHandler))
-	b.percent.Store(100)
+	b.percent.Store(200) // well above: a sample that comes late must not look like room
 	eventually(t, "offers are refused", func() bool {
 		return n.do(t, "POST", "/whip/demo", []string{"Content-Type", "application/sdp"}, "x").StatusCode == http.StatusServiceUnavailable
 	})

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"cmp"
 	"strconv"
 	"testing"
 	"time"
@@ -9,11 +10,11 @@ import (
 )
 
 // occupied is a table with room for one handshake, and a viewer that has it and
-// says no more.
+// says no more. Stuck is after which time it would lose that, 0: never.
 func occupied(t *testing.T, stuck time.Duration) (*session.Table, *raw) {
 	t.Helper()
 	table := newTable(t, nil)
-	table.Limits(1, stuck, 0)
+	table.Limits(1, cmp.Or(stuck, time.Hour), 0)
 	r := openRaw(t, table)
 	r.check(checkOption{nominate: true})
 	r.write([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})

@@ -148,6 +148,7 @@ func (r *raw) rebind() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	_ = sock.SetReadBuffer(4 << 20) // as much as we get: on a busy machine it is read late
 	if r.sock != nil {
 		_ = r.sock.Close()
 	}
