@@ -49,17 +49,29 @@ func newBatch(handle func([]byte, netip.AddrPort)) *batch {
 // read reads until the socket is closed; net.ErrClosed then. Any other error is
 // of one attempt.
 func (b *batch) read(conn syscall.RawConn) error {
-	b.failed = nil
-	return errors.Join(conn.Read(b.drain), b.failed)
+	for {
+		b.failed = nil
+		if err := conn.Read(b.drain); err != nil {
+			return err
+		}
+		if b.failed != nil {
+			return b.failed
+		}
+	}
 }
+
+// drainLimit is how many batches are read until it is seen whether the socket was
+// closed: in a flood it would never be.
+const drainLimit = 64
 
 // drain handles all that waits and asks to be called again when there is more.
 // The poller tells of changes, so a call that got less than it could take has
 // left nothing behind that it does not tell of. Of a single datagram we believe
 // that, and save the call that finds none; behind several there is often one
-// more by the time they are done, at less than what waiting for it costs.
+// more by the time they are done, at less than what waiting for it costs. It is
+// done, for now, when there is no end to it.
 func (b *batch) drain(fd uintptr) (done bool) {
-	for {
+	for range drainLimit {
 		n, err := b.receive(fd)
 		switch {
 		case err == unix.EINTR:
@@ -80,6 +92,7 @@ func (b *batch) drain(fd uintptr) (done bool) {
 			return false
 		}
 	}
+	return true
 }
 
 // receive is one system call.

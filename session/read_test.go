@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -122,6 +123,43 @@ func TestReadMissesNothing(t *testing.T) {
 			}
 			if err := stop(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("ended by %v", err)
+			}
+		})
+	}
+}
+
+// A flood does not keep a socket open that was closed.
+func TestReadEndsInAFlood(t *testing.T) {
+	for name, read := range readers {
+		t.Run(name, func(t *testing.T) {
+			var flood atomic.Pointer[net.UDPConn]
+			var over atomic.Bool // a reader that does not end is to be let go
+			flowing := make(chan struct{}, 1)
+			n := 0
+			to, stop := readFrom(t, "udp4", "127.0.0.1:0", read, func(b []byte, _ netip.AddrPort) {
+				for range 2 { // there is always more than one that waits
+					if !over.Load() {
+						_, _ = flood.Load().Write(b)
+					}
+				}
+				if n++; n == 1000 {
+					flowing <- struct{}{}
+				}
+			})
+			sock, err := net.DialUDP("udp4", nil, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sock.Close()
+			flood.Store(sock)
+			if _, err := sock.Write([]byte("flood")); err != nil {
+				t.Fatal(err)
+			}
+			<-flowing
+			late := time.AfterFunc(10*time.Second, func() { over.Store(true) })
+			defer late.Stop()
+			if err := stop(); !errors.Is(err, net.ErrClosed) || over.Load() {
+				t.Errorf("ended by %v, of itself: %t", err, !over.Load())
 			}
 		})
 	}
