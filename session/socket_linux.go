@@ -87,6 +87,9 @@ func control(c syscall.Conn, f func(fd int) error) error {
 }
 
 func controlRaw(raw syscall.RawConn, f func(fd int) error) error {
-	var err error
-	return errors.Join(raw.Control(func(fd uintptr) { err = f(int(fd)) }), err)
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
 }
