@@ -15,8 +15,10 @@ import (
 // many viewers, or of a busy moment of ours.
 const socketBuffer = 8 << 20
 
-// mediaSockets are the sockets of one address: the first receives everything,
-// and each sends for a share of the viewers.
+// mediaSockets are the sockets of one address: the first receives everything, and
+// sends the answers to checks, DTLS, and what publishers get. Whoever writes to it
+// waits while it is full, and others wait behind him. The plane does not, so it
+// has sockets of its own where it can: each sends for a share of the viewers.
 type mediaSockets struct {
 	first *net.UDPConn
 	more  []*net.UDPConn
@@ -39,10 +41,8 @@ func openMedia(at netip.AddrPort, log *slog.Logger) (mediaSockets, error) {
 		return mediaSockets{}, fmt.Errorf("session: listen for media: %w", err)
 	}
 	s := mediaSockets{first: first}
-	if n := runtime.GOMAXPROCS(0) - 1; n > 0 {
-		if s.more, err = openSenders(network, at, first, n); err != nil {
-			log.Info("one media socket sends for all cores", "err", err)
-		}
+	if s.more, err = openSenders(network, at, first, runtime.GOMAXPROCS(0)); err != nil {
+		log.Info("one media socket sends for all cores", "err", err)
 	}
 	for _, c := range append([]*net.UDPConn{first}, s.more...) {
 		if err := errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer), allowFragments(c)); err != nil {
@@ -55,7 +55,7 @@ func openMedia(at netip.AddrPort, log *slog.Logger) (mediaSockets, error) {
 // writers are what the shards of the plane send by: one for each core, in any
 // case.
 func (s mediaSockets) writers() []egress.PacketWriter {
-	w := []egress.PacketWriter{s.first}
+	var w []egress.PacketWriter
 	for _, c := range s.more {
 		w = append(w, c)
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,8 +20,8 @@ func openOn(t *testing.T, at string) mediaSockets {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.close() })
-	if len(s.more) != 3 || len(s.writers()) != 4 {
-		t.Fatalf("got %d sockets more and %d writers for 4 cores, want 3 and 4", len(s.more), len(s.writers()))
+	if len(s.more) != 4 || len(s.writers()) != 4 {
+		t.Fatalf("got %d sockets more and %d writers for 4 cores, want 4 of each", len(s.more), len(s.writers()))
 	}
 	return s
 }
@@ -74,6 +75,43 @@ func TestMediaSockets(t *testing.T) {
 	}
 }
 
+// Who waits for room in the first socket keeps it from all others meanwhile. No
+// shard of the plane is among them.
+func TestShardsDoNotWaitForAnswers(t *testing.T) {
+	s := openOn(t, "127.0.0.1:0")
+	raw, err := s.first.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- raw.Write(func(uintptr) bool {
+			close(waiting)
+			<-release
+			return true
+		})
+	}()
+	<-waiting
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for _, w := range s.writers() {
+			_, e := w.WriteToUDPAddrPort([]byte("media"), s.first.LocalAddr().(*net.UDPAddr).AddrPort())
+			err = errors.Join(err, e)
+		}
+		sent <- err
+	}()
+	select {
+	case err = <-sent:
+	case <-time.After(10 * time.Second):
+		err = errors.New("a shard waits")
+	}
+	close(release)
+	if err := errors.Join(err, <-done); err != nil {
+		t.Error(err)
+	}
+}
+
 // Sharing an address among our own sockets does not let a second node have it.
 func TestMediaSocketsAreNotShared(t *testing.T) {
 	for at := range listenAddresses {
@@ -95,7 +133,7 @@ func TestMediaSocketsOfOneCore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.close() })
-	if len(s.more) != 0 || len(s.writers()) != 1 {
-		t.Errorf("got %d sockets more and %d writers, want 0 and 1", len(s.more), len(s.writers()))
+	if len(s.more) != 1 || len(s.writers()) != 1 {
+		t.Errorf("got %d sockets more and %d writers, want 1 of each", len(s.more), len(s.writers()))
 	}
 }
