@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -66,12 +67,23 @@ func (r *rawAddress) set(a netip.AddrPort, wide bool) {
 	binary.NativeEndian.PutUint16(r.bytes[:], unix.AF_INET6)
 	v6 := ip.As16()
 	copy(r.bytes[8:], v6[:])
-	if zone := a.Addr().Zone(); zone != "" {
-		if i, err := net.InterfaceByName(zone); err == nil {
-			binary.NativeEndian.PutUint32(r.bytes[24:], uint32(i.Index))
-		}
-	}
+	binary.NativeEndian.PutUint32(r.bytes[24:], scope(a.Addr().Zone()))
 	r.size = unix.SizeofSockaddrInet6
+}
+
+// scope is the number of the interface that a link-local address belongs to: its
+// zone, or that of the interface of this name.
+func scope(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
 }
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).

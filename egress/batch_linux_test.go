@@ -2,8 +2,10 @@ package egress
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +116,22 @@ func TestKernelAddresses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A link-local address is of one interface, that some call by its name and others
+// by its number.
+func TestRawAddressScope(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Skip(err)
+	}
+	for zone, want := range map[string]int{"lo": lo.Index, strconv.Itoa(lo.Index): lo.Index, "": 0, "no such": 0, "4711": 4711} {
+		var r rawAddress
+		r.set(netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(zone), 5000), true)
+		if got := binary.NativeEndian.Uint32(r.bytes[24:]); got != uint32(want) {
+			t.Errorf("zone %q: got interface %d, want %d", zone, got, want)
+		}
 	}
 }
 
