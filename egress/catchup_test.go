@@ -420,6 +420,29 @@ func TestCatchupOverflow(t *testing.T) {
 	inSequence(t, got)
 }
 
+// Audio has no keyframes to wait for: given up, it goes on with what comes next.
+func TestCatchupOverflowOfAudio(t *testing.T) {
+	far := newFarEnd(t, gcm)
+	far.plane = NewPlane(discard, far)
+	t.Cleanup(func() { _ = far.plane.Close() })
+	v := far.plane.NewViewer(ViewerConfig{Streams: defaultStreams()})
+	src, s := newTrack(48000), v.Stream("audio")
+	s.Bind(src, audioFormat, []*Packet{src.packet(base, 0, "first")})
+	for i := range uint64(maxWaiting + 1) { // before there are keys
+		s.Write(src.packet(base+1+i, 0, "x"))
+		if i%1024 == 1023 {
+			v.plane.settle()
+		}
+	}
+	if err := v.Start(far.keys, viewerAddr); err != nil {
+		t.Fatal(err)
+	}
+	s.Write(src.packet(base+maxWaiting+2, 960, "next"))
+	if got := payloads(far.takeRTP(audioSSRC)); got != "next" {
+		t.Errorf("got %.40q, want what came after the queue was given up", got)
+	}
+}
+
 func TestCatchupReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		plane, v, far := start(t, gcm, defaultStreams())

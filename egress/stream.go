@@ -319,10 +319,10 @@ func (s *Stream) release() {
 }
 
 // abandon gives up a catch-up that cannot end; the stream goes on with the
-// next keyframe. Called with Viewer.mu held.
+// next keyframe, where there are any. Called with Viewer.mu held.
 func (s *Stream) abandon() {
 	s.catchup = nil
-	s.waitKey = true
+	s.waitKey = s.kind == "video"
 }
 
 // paced lets the shard's pacer visit the stream, unless it does. Called with
