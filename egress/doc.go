@@ -40,12 +40,12 @@
 //
 // # Locks
 //
-// Order: the caller's locks, shard.owner, Viewer.mu, and then one of queue.mu,
-// Plane.mu and shard.mu, the last of which may be taken under Plane.mu. Write
-// takes the last three only, each for moments: who reads a track never waits
-// for a viewer that is being sealed for. No method of a Source is called with
-// any of them held but shard.owner, but they are called from inside Bind and
-// Start: a source may hold a lock around these that its own methods do not take.
+// Order: the caller's locks, shard.owner or Plane.lent, Viewer.mu, and then one of
+// queue.mu, Plane.mu and shard.mu, the last of which may be taken under Plane.mu.
+// Write takes the last three only, each for moments: who reads a track never
+// waits for a viewer that is being sealed for. No method of a Source is called
+// with any of them held but the first two, but they are called from inside Bind
+// and Start: a source may hold a lock around these that its own methods do not take.
 // What one viewer gets is sealed with Viewer.mu held; a shard's packets and
 // those of another goroutine's batch may leave in another order than they were
 // sealed in, which a receiver cannot tell from the network's doing.

@@ -24,6 +24,8 @@ type Plane struct {
 	shards  []*shard
 	count   counters
 	batches sync.Pool // of *batch, for what is sent outside of the shards
+	// lent is held for reading by who has one of them; taken before Viewer.mu.
+	lent sync.RWMutex
 
 	done chan struct{}
 	wg   sync.WaitGroup
@@ -79,8 +81,10 @@ func (p *Plane) place() *shard {
 	return best
 }
 
-// borrow returns a batch for what is sent to a viewer outside of its shard.
+// borrow returns a batch for what is sent to a viewer outside of its shard. Nobody
+// has two.
 func (p *Plane) borrow(v *Viewer) *batch {
+	p.lent.RLock()
 	b, ok := p.batches.Get().(*batch)
 	if !ok {
 		return newBatch(v.shard.socket, &p.count, answerArena, answerMessages)
@@ -93,6 +97,7 @@ func (p *Plane) borrow(v *Viewer) *batch {
 func (p *Plane) giveBack(b *batch) {
 	b.flush()
 	p.batches.Put(b)
+	p.lent.RUnlock()
 }
 
 // Close stops all viewers and ends the plane's own goroutines; no viewer sends
@@ -109,9 +114,11 @@ func (p *Plane) Close() error {
 	for _, v := range viewers {
 		v.Stop()
 	}
+	p.lent.Lock() // by now what was sealed on other goroutines is sent
 	if first {
 		close(p.done)
 	}
+	p.lent.Unlock()
 	p.wg.Wait()
 	if first {
 		st := p.Stats()

@@ -422,3 +422,49 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// slowSocket lets somebody look at what is being sent.
+type slowSocket func(b []byte)
+
+func (s slowSocket) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	s(b)
+	return len(b), nil
+}
+
+// Nothing is sent after Close: not even the good-bye of a viewer who is just
+// leaving by himself.
+func TestCloseWaitsForWhoLeaves(t *testing.T) {
+	sending, closed := make(chan struct{}), make(chan struct{})
+	early := false
+	plane := NewPlane(discard, slowSocket(func(b []byte) {
+		if b[1] != typeReceiverReport { // the first of the good-bye
+			return
+		}
+		close(sending)
+		select {
+		case <-closed:
+			early = true
+		case <-time.After(100 * time.Millisecond):
+		}
+	}))
+	v := plane.NewViewer(ViewerConfig{Streams: defaultStreams()})
+	if err := v.Start(testKeys(t, gcm), viewerAddr); err != nil {
+		t.Fatal(err)
+	}
+	src := newTrack(48000)
+	src.silent = true
+	v.Stream("audio").Bind(src, audioFormat, nil)
+	v.Stream("audio").Write(src.packet(base, 0, "s"))
+	left := make(chan struct{})
+	go func() {
+		v.Stop() // sends what waits, too
+		close(left)
+	}()
+	<-sending
+	_ = plane.Close()
+	close(closed)
+	<-left
+	if early {
+		t.Error("the plane was closed before the good-bye was sent")
+	}
+}
