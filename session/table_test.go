@@ -132,10 +132,11 @@ func TestCallbacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready <- s
 	r = newRaw(t, table, s)
 	r.check(checkOption{nominate: true})
-	if err := r.shake(r.cert); err != nil {
+	err = r.shake(r.cert)
+	ready <- s // not before: our DTLS takes a close_notify right behind the last flight for a failure
+	if err != nil {
 		t.Fatal(err)
 	}
 	select {
