@@ -26,7 +26,7 @@ type counterMode struct {
 type counterFields struct{ lo, hi, offset *uint64 }
 
 func newCounterMode(block cipher.Block) counterMode {
-	m := counterMode{block: block, stream: cipher.NewCTR(block, make([]byte, aes.BlockSize))}
+	m := counterMode{block: block, stream: cipher.NewCTR(block, make([]byte, aes.BlockSize))} //nolint:gosec // its counter is set before it is used
 	m.at = findCounter(m.stream)
 	if m.at == nil || !m.seeks() {
 		m.stream, m.at = nil, nil
@@ -52,7 +52,7 @@ func findCounter(s cipher.Stream) *counterFields {
 		if !ok || f.Type.Kind() != reflect.Uint64 {
 			return nil
 		}
-		return (*uint64)(unsafe.Add(inner.UnsafePointer(), f.Offset)) //nolint:gosec // a field of that type at that place
+		return (*uint64)(unsafe.Add(inner.UnsafePointer(), f.Offset)) // a field of that type at that place
 	}
 	at := &counterFields{lo: field("ivlo"), hi: field("ivhi"), offset: field("offset")}
 	if at.lo == nil || at.hi == nil || at.offset == nil {

@@ -179,13 +179,13 @@ func (sh *shard) list(s *Stream, due bool) {
 	}
 	l.streams = append(l.streams, s)
 	sh.mu.Unlock()
-	switch {
-	case kind == waitHeld:
+	switch kind {
+	case waitHeld:
 		if first { // when to flush it is to be known
 			wake(sh.wake)
 		}
 		return
-	case kind == waitAudio:
+	case waitAudio:
 		sh.audio.Store(true)
 	}
 	if !sh.urgent.Swap(true) {
