@@ -115,7 +115,7 @@ func (r *route) check(res *responder, b []byte, from netip.AddrPort) {
 	if verdict, reply := res.judge(g, from); verdict != checkAccepted && verdict != checkNominated {
 		m.count.checks[verdict].Add(1)
 		if len(reply) > 0 {
-			// A full socket buffer loses the reply like the network would.
+			// What cannot be sent is as lost as on the network: checks are repeated.
 			_, _ = m.conn.WriteToUDPAddrPort(reply, from)
 		}
 		return
@@ -188,7 +188,7 @@ func (m *mux) indicate(to netip.AddrPort) {
 	var transaction [12]byte
 	_, _ = rand.Read(transaction[:]) // never fails
 	b := appendFingerprint(appendHeader(nil, bindingIndication, transaction[:]))
-	// A full socket buffer loses it like the network would.
+	// What cannot be sent is as lost as on the network.
 	_, _ = m.conn.WriteToUDPAddrPort(b, to)
 }
 

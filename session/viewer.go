@@ -142,7 +142,7 @@ func (v *viewer) check(r *responder, _ []byte, from netip.AddrPort) {
 		v.accept(g, from, verdict == checkNominated)
 	}
 	if len(reply) > 0 {
-		// A full socket buffer loses the reply like the network would.
+		// What cannot be sent is as lost as on the network: checks are repeated.
 		_, _ = v.t.mux.conn.WriteToUDPAddrPort(reply, from)
 	}
 }
