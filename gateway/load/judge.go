@@ -143,7 +143,7 @@ func (j *judge) verdict(role Role, r request, more float64) Reason {
 		publishers += more
 	}
 	cores := float64(j.last.Cores)
-	if j.carriesLittle(viewers, publishers) {
+	if j.carriesLittle(viewers) {
 		return ReasonNone
 	}
 	limit := publisherLimit
@@ -189,12 +189,15 @@ func (j *judge) joining(role Role, r request) int {
 }
 
 // carriesLittle tells whether the node is no heavier than one that everybody is
-// welcome on.
-func (j *judge) carriesLittle(viewers, publishers float64) bool {
-	cores := float64(j.last.Cores)
-	work := float64(j.out)*packetOut.Seconds() + float64(j.in)*packetIn.Seconds() +
-		max(0, viewers)*viewerCost + publishers*publisherCost
-	return work < little*cores
+// welcome on. Publishers who have not connected are nothing yet: many never do, as
+// those of tests and scanners, and what bounds their number is elsewhere.
+func (j *judge) carriesLittle(viewers float64) bool {
+	return j.carried(viewers) < little*float64(j.last.Cores)
+}
+
+// carried is what the node has to do by counts of packets and viewers, in cores.
+func (j *judge) carried(viewers float64) float64 {
+	return float64(j.out)*packetOut.Seconds() + float64(j.in)*packetIn.Seconds() + max(0, viewers)*viewerCost
 }
 
 // backlog is how long the processors will be busy with those who join now.
@@ -227,8 +230,7 @@ func (j *judge) room(r request) int {
 	}
 	viewers, publishers := j.coming(r)
 	cores := float64(j.last.Cores)
-	carried := float64(j.out)*packetOut.Seconds() + float64(j.in)*packetIn.Seconds() + publishers*publisherCost
-	room := (little*cores-carried)/viewerCost - max(0, viewers)
+	room := (little*cores - j.carried(viewers)) / viewerCost
 	if j.trouble.now == ReasonNone {
 		limit := j.viewerLimit()
 		byCPU := (limit - publishers*publisherCost/cores - j.cpu.ahead(viewers, j.last.Cores)) / j.cpu.cost(j.last.Cores)

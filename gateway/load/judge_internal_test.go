@@ -359,6 +359,24 @@ func TestPublishers(t *testing.T) {
 	}
 }
 
+// Publishers who never connect keep nobody out of a node that carries little,
+// however busy its process is with something else, as one that tests itself.
+func TestPublishersWhoDoNotConnect(t *testing.T) {
+	w := newWorld(t, 2)
+	w.other = 2
+	w.pass(5 * time.Second)
+	r := w.request()
+	for n := range 500 {
+		if why, _ := w.judge.admit(Publisher, r); why != ReasonNone {
+			t.Fatalf("publisher %d was refused: %s", n, why)
+		}
+		r.Connecting[Publisher]++
+	}
+	if why, _ := w.judge.admit(Viewer, r); why != ReasonNone {
+		t.Errorf("a viewer was refused: %s", why)
+	}
+}
+
 // Viewers who wait for the show are counted as if they saw it.
 func TestLobby(t *testing.T) {
 	w := newWorld(t, 1)

@@ -44,7 +44,7 @@ func (t *trouble) look(j *judge, dt time.Duration) {
 	starved := longer(&t.starved, j.sched, now)
 	t.now = ReasonNone
 	switch {
-	case j.carriesLittle(0, 0): // it is not the viewers
+	case j.carriesLittle(0): // it is not the viewers
 	case float64(j.sent) > minDrops && float64(j.sent) > dropShare*float64(j.out):
 		t.now = ReasonSendDrops
 	case float64(j.recvd) > minDrops && float64(j.recvd) > dropShare*float64(j.in):
