@@ -72,11 +72,15 @@ func TestAnswersOfPackets(t *testing.T) {
 		{index, 70*time.Second + 10*time.Millisecond, true},
 		{index + 1, 70*time.Second + 10*time.Millisecond, true},
 		{index, 131070 * time.Millisecond, true}, // the low bits of the time begin anew next
-		{index, 131080 * time.Millisecond, false},
-		{index + 256, 131080 * time.Millisecond, true}, // takes the entry
-		{index + 256, 131089 * time.Millisecond, false},
-		{index + 256, 131090 * time.Millisecond, true},
-		{index + maxNACKAge, 131090 * time.Millisecond, true},
+		{index, 131079 * time.Millisecond, false},
+		{index, 131080 * time.Millisecond, true},
+		{index, 131090 * time.Millisecond, true},
+		{index, 131100 * time.Millisecond, true},
+		{index, 131110 * time.Millisecond, false},      // often enough
+		{index + 256, 131110 * time.Millisecond, true}, // takes the entry
+		{index + 256, 131119 * time.Millisecond, false},
+		{index + 256, 131120 * time.Millisecond, true},
+		{index + maxNACKAge, 131120 * time.Millisecond, true},
 	}
 	for i, s := range steps {
 		if got := a.allow(s.index, s.at, 10*time.Millisecond); got != s.want {
