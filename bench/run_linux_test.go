@@ -212,7 +212,7 @@ func TestAccounts(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skip("this machine has no IPv6")
+		t.Fatal("this machine has no IPv6")
 	}
 	l.Close()
 	c := small(gatewaytest.StartOn(t, "::1").URL())
