@@ -7,6 +7,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/sfu"
 )
@@ -42,7 +43,7 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	return g.whip.Post(w, r, room, p.ByName("publication"), grants.Identity)
+	return g.whip.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity})
 }
 
 func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
@@ -58,7 +59,7 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	err = g.whep.Post(w, r, room, p.ByName("publication"), grants.Identity)
+	err = g.whep.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity})
 	switch {
 	case err == nil:
 		return nil

@@ -34,7 +34,9 @@ const (
 
 // Labels say what a session is for; they go into logs and lists.
 type Labels struct {
-	Room, Publication, Identity string
+	Room, Publication string
+	Identity          string // of whoever opened it, "" without authentication
+	Name              string // of the same, to show to people
 }
 
 // Config is how a Table is set up.

@@ -35,15 +35,15 @@ type Endpoint struct {
 	keepaliveGap, countGap time.Duration
 }
 
-// Post creates a viewer's session; publication "" is the room's program. It
+// Post creates a viewer's session as its labels say; publication "" is the room's program. It
 // answers with 201, or with an offer of the gateway's (see CounterOffer and
 // ServerOffer), or writes nothing and returns an error: those of
 // [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Subscribe],
 // [session.Table.OpenViewer] and [session.Table.ProposeViewer].
-func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
+func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, labels session.Labels) error {
 	setup := session.ViewerSetup{
 		ID:     e.Sessions.NewID(),
-		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
+		Labels: labels,
 	}
 	read := session.ReadOffer
 	if e.ServerOffer {

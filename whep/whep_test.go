@@ -71,7 +71,7 @@ func newNodeWith(t *testing.T, cfg sfu.Config) *node {
 		}
 	}
 	routes.HandleFunc("POST /whep/{room}", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, n.Post(w, r, r.PathValue("room"), "", ""))
+		refuse(w, n.Post(w, r, session.Labels{Room: r.PathValue("room")}))
 	})
 	routes.HandleFunc("GET /s/{id}/events", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, n.GetEvents(w, r, r.PathValue("id")))
@@ -328,7 +328,7 @@ func TestRefused(t *testing.T) {
 			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whep/demo", strings.NewReader(body))
 			request.Header.Set("Content-Type", c.mediaType)
 			response := httptest.NewRecorder()
-			err := n.Post(response, request, "demo", "", "")
+			err := n.Post(response, request, session.Labels{Room: "demo"})
 			var offer *session.OfferError
 			switch {
 			case c.want != nil && !errors.Is(err, c.want):

@@ -26,13 +26,13 @@ type Endpoint struct {
 	Sessions *session.Table
 }
 
-// Post creates a publisher's session in a room; publication "" is "main". It
+// Post creates a publisher's session as its labels say; publication "" is "main". It
 // answers with 201, or writes nothing and returns an error: those of
 // [session.ReadOffer], [session.Table.Admit], [session.ParseOffer], [sfu.Rooms.Publish] and
 // [session.Table.OpenPublisher].
-func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publication, identity string) error {
-	if publication == "" {
-		publication = mainPublication
+func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, labels session.Labels) error {
+	if labels.Publication == "" {
+		labels.Publication = mainPublication
 	}
 	body, err := session.ReadOffer(w, r)
 	if err != nil {
@@ -40,7 +40,7 @@ func (e *Endpoint) Post(w http.ResponseWriter, r *http.Request, room, publicatio
 	}
 	s, err := e.begin(r.Context(), body, session.PublisherSetup{
 		ID:     e.Sessions.NewID(),
-		Labels: session.Labels{Room: room, Publication: publication, Identity: identity},
+		Labels: labels,
 		Remote: remote(r),
 	})
 	if err != nil {

@@ -40,7 +40,7 @@ func TestSlowReadersHoldNoTurn(t *testing.T) {
 		posts.Go(func() {
 			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whip/demo", strings.NewReader(offer.SDP))
 			request.Header.Set("Content-Type", "application/sdp")
-			if err := n.Post(slow{httptest.NewRecorder(), writing, read}, request, "demo", "", ""); err != nil {
+			if err := n.Post(slow{httptest.NewRecorder(), writing, read}, request, session.Labels{Room: "demo"}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -71,7 +71,7 @@ func newNode(t *testing.T) *node {
 	}
 	routes.HandleFunc("POST /whip/{room}", func(w http.ResponseWriter, r *http.Request) {
 		identity := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		refuse(w, n.Post(w, r, r.PathValue("room"), "", identity))
+		refuse(w, n.Post(w, r, session.Labels{Room: r.PathValue("room"), Identity: identity}))
 	})
 	routes.HandleFunc("POST /elsewhere", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/whip/demo", http.StatusTemporaryRedirect)
@@ -308,7 +308,7 @@ func TestRefused(t *testing.T) {
 			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whip/x", strings.NewReader(c.body))
 			request.Header.Set("Content-Type", c.mediaType)
 			response := httptest.NewRecorder()
-			err := n.Post(response, request, c.room, "", "")
+			err := n.Post(response, request, session.Labels{Room: c.room})
 			var offer *session.OfferError
 			switch {
 			case c.want != nil && !errors.Is(err, c.want):
@@ -340,7 +340,7 @@ func TestAnswerNotDelivered(t *testing.T) {
 	}
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whip/demo", strings.NewReader(offer.SDP))
 	request.Header.Set("Content-Type", "application/sdp")
-	if err := n.Post(brokenWriter{httptest.NewRecorder()}, request, "demo", "", ""); !errors.Is(err, io.ErrClosedPipe) {
+	if err := n.Post(brokenWriter{httptest.NewRecorder()}, request, session.Labels{Room: "demo"}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v", err)
 	}
 	n.gone(t)
