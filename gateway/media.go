@@ -7,8 +7,8 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"github.com/sluicemedia/sluice/auth"
-	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/gateway/load"
+	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
 
