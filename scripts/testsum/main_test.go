@@ -131,6 +131,15 @@ func TestRun(t *testing.T) {
 			failed: 1,
 			shown:  "too long",
 		},
+		{
+			name:   "fuzz target whose time was up",
+			test:   "package m\n\nimport (\n\"fmt\"\n\"testing\"\n)\n\n" + `func FuzzA(f *testing.F) { fmt.Println("    context deadline exceeded"); f.Fail() }; func FuzzB(f *testing.F) { f.Log("found"); fmt.Println("    context deadline exceeded"); f.Fail() }; func FuzzC(f *testing.F) { f.Fail() }`,
+			fuzz:   time.Second,
+			last:   "1 passed, 2 failed",
+			failed: 2,
+			shown:  "FuzzA: time was up",
+			hidden: "FuzzB: time was up",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
