@@ -243,3 +243,23 @@ func FuzzBearer(f *testing.F) {
 		}
 	})
 }
+
+func TestRoomOfGrants(t *testing.T) {
+	file := "of-one-room a publish\nof-one-room a subscribe\nof-two-rooms a publish\nof-two-rooms b publish\nof-a-prefix a* publish\nof-all-rooms * admin\n"
+	tokens, err := auth.ParseTokens(strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]string{"of-one-room": "a", "of-two-rooms": "", "of-a-prefix": "", "of-all-rooms": ""} {
+		grants, err := tokens.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if room, ok := grants.Room(); room != want || ok != (want != "") {
+			t.Errorf("%s: got %q, %t, want %q", token, room, ok, want)
+		}
+	}
+	if room, ok := auth.Everything().Room(); ok {
+		t.Errorf("everything: got %q, want no room", room)
+	}
+}

@@ -95,3 +95,17 @@ func (g Grants) AllowsSomewhere(grant Grant) bool {
 	}
 	return false
 }
+
+// Room is the one room that the grants are about; false when they are about
+// several, or about none.
+func (g Grants) Room() (string, bool) {
+	room := ""
+	for _, r := range g.rules {
+		name := string(r.rooms)
+		if strings.HasSuffix(name, "*") || room != "" && room != name {
+			return "", false
+		}
+		room = name
+	}
+	return room, room != ""
+}

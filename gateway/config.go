@@ -39,6 +39,8 @@ type Config struct {
 	WHEPServerOffer  bool          `name:"whep-legacy-server-offer" default:"false" help:"Answer an empty WHEP POST with an offer, as the first drafts of WHEP had it, for players of that time."`
 	ConsentTimeout   time.Duration `name:"consent-timeout" default:"30s" placeholder:"DURATION" help:"Silence after which a session ends: no connectivity check, no media, no report."`
 
+	Aliases []string `name:"aliases" placeholder:"NAME,..." help:"Take WHIP and WHEP URLs of other products, too: mediamtx (/{room}/whip, /{room}/whep), broadcast-box (/api/whip, /api/whep, with the room as bearer token, or a token for one room)."`
+
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
 	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`
 
@@ -100,6 +102,11 @@ func (c *Config) Check() error {
 	}
 	if c.ConsentTimeout < minConsentTimeout || c.ConsentTimeout > maxConsentTimeout {
 		errs = append(errs, fmt.Errorf("consent-timeout: want %s to %s", minConsentTimeout, maxConsentTimeout))
+	}
+	for _, name := range c.Aliases {
+		if name != aliasMediaMTX && name != aliasBroadcastBox {
+			errs = append(errs, fmt.Errorf("aliases: %q is not known: %s and %s are", name, aliasMediaMTX, aliasBroadcastBox))
+		}
 	}
 	if c.DrainDeadline < 0 {
 		errs = append(errs, errors.New("drain-deadline: must not be negative"))

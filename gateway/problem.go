@@ -36,6 +36,7 @@ var problems = []problem{
 	{"invalid-token", http.StatusUnauthorized, "The token is not known.", "Check it for missing characters, or ask the operator for a new one.", 0},
 	{"insufficient-scope", http.StatusForbidden, "The token does not allow this.", "Ask the operator for a token with the grant for this room.", 0},
 
+	{"alias-without-room", http.StatusUnprocessableEntity, "The bearer token names no room.", "On /api/whip and /api/whep the bearer token is the name of the room: 1 to 64 of A-Z a-z 0-9 . _ -. With authentication it is a token for exactly one room.", 0},
 	{"too-many-requests", http.StatusTooManyRequests, "The session was sent too many requests.", "Send several candidates in one PATCH, and slower.", 1},
 	{"too-many-failures", http.StatusTooManyRequests, "Too many requests from this address have failed.", "Correct what is wrong with them, and wait for the time in Retry-After. Requests that are right are answered all the same.", 3},
 	{"too-many-streams", http.StatusTooManyRequests, "The session has too many event streams.", "End one with DELETE, or read one that is there.", 10},

@@ -76,7 +76,7 @@ func (g *Gateway) handler() http.Handler {
 	for _, r := range g.routes() {
 		router.Handle(r.method, r.path, g.handle(r.path, r.handler))
 	}
-	return router
+	return g.aliases(router)
 }
 
 // always answers every request with one problem.
