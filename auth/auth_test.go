@@ -90,6 +90,12 @@ func TestIdentity(t *testing.T) {
 	if first == id(file, "viewer-key-1") {
 		t.Error("two tokens have the same identity")
 	}
+	for _, token := range []string{"studio-key-1", "viewer-key-1"} {
+		g, err := parse(t, file).Verify(t.Context(), token)
+		if err != nil || g.TokenID == "" || g.TokenID == g.Identity || strings.Contains(g.TokenID, token) || !g.Expires.IsZero() {
+			t.Errorf("got %+v, %v", g, err)
+		}
+	}
 	if strings.Contains(first, "studio") {
 		t.Error("the identity gives the token away")
 	}

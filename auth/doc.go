@@ -11,6 +11,11 @@
 // several lines; its grants add up. Tokens are kept as SHA-256 digests only.
 // What no grant allows is not allowed: no grant contains another.
 //
+// [Keys] verifies JWTs by a secret or by public keys, and makes them where it can sign; [Issuer]
+// makes and verifies those that `join` gives, with keys that all nodes share. [Chain] asks several
+// verifiers, and [Policy] says what a JWT must say besides what it allows. Every refusal is one
+// of the errors of this package, and none repeats what it was given.
+//
 // The package knows no HTTP beyond the text of an Authorization header and
 // starts no goroutines.
 package auth

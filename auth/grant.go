@@ -1,6 +1,9 @@
 package auth
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Grant is one thing that a token may allow.
 type Grant string
@@ -56,6 +59,16 @@ type Grants struct {
 	// Identity tells bearers apart: equal identities may take over each
 	// other's publications. It is empty when nobody is known by a token.
 	Identity string
+	// Name is what people read; it tells nobody apart.
+	Name string
+	// TokenID names the token (the jti of a JWT), and is never the token
+	// itself. It is empty when nobody is known by a token.
+	TokenID string
+	// Issued is when the token was made; zero: unknown.
+	Issued time.Time
+	// Expires is when the token ends, and with it what was begun by it; zero:
+	// never.
+	Expires time.Time
 
 	all   bool
 	rules []rule

@@ -12,9 +12,6 @@ import (
 	"strings"
 )
 
-// ErrInvalid is returned for a token that nobody was given.
-var ErrInvalid = errors.New("auth: no such token")
-
 // Bounds of a token file.
 const (
 	maxTokenLength = 4096    // bytes; also of a token in a header
@@ -59,7 +56,7 @@ func ParseTokens(r io.Reader) (*Tokens, error) {
 		if !ok {
 			i = len(t.entries)
 			byDigest[digest] = i
-			t.entries = append(t.entries, entry{digest: digest, grants: Grants{Identity: identity(fields[0])}})
+			t.entries = append(t.entries, entry{digest: digest, grants: Grants{Identity: identity(fields[0]), TokenID: tokenID(fields[0])}})
 		}
 		t.entries[i].grants.rules = append(t.entries[i].grants.rules, r)
 	}
@@ -117,6 +114,12 @@ func (t *Tokens) Verify(_ context.Context, token string) (Grants, error) {
 func identity(token string) string {
 	sum := sha256.Sum256([]byte("sluice identity\x00" + token))
 	return "key-" + hex.EncodeToString(sum[:8])
+}
+
+// tokenID names a token that has no name of its own, for those who revoke it.
+func tokenID(token string) string {
+	sum := sha256.Sum256([]byte("sluice token\x00" + token))
+	return "tok-" + hex.EncodeToString(sum[:16])
 }
 
 func legalToken(token string) bool {
