@@ -154,6 +154,16 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 	}
 }
 
+// Hold gives up what the stream was to catch up with. Its source has nothing for
+// it until it is bound again; meanwhile the stream's sender reports go on.
+func (s *Stream) Hold() {
+	s.viewer.mu.Lock()
+	defer s.viewer.mu.Unlock()
+	if s.catchup != nil {
+		s.abandon()
+	}
+}
+
 // Unbind stops sending from src; it does nothing when another source is bound.
 func (s *Stream) Unbind(src Source) {
 	now := time.Now()

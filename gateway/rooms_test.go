@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sluicemedia/sluice/gateway"
+	"github.com/sluicemedia/sluice/sfu"
 )
 
 var asJSON = []string{"Content-Type", "application/json"}
@@ -174,10 +175,7 @@ func TestRoomLimit(t *testing.T) {
 func TestRoomPages(t *testing.T) {
 	n := start(t)
 	for i := range 5 {
-		if _, err := n.Rooms().Create(fmt.Sprintf("room-%d", i), struct {
-			Wait, Replace               bool
-			MaxPublications, MaxViewers int
-		}{}); err != nil {
+		if _, err := n.Rooms().Create(fmt.Sprintf("room-%d", i), sfu.Settings{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,6 +30,8 @@ type Session struct {
 	calls sync.Mutex
 	over  bool
 
+	telling telling
+
 	restarts sync.Mutex // one restart at a time; taken before mu
 
 	mu      sync.Mutex // guards what follows
@@ -278,10 +280,11 @@ func (s *Session) finish(c Cause) {
 	defer s.t.left(s)
 	s.transport.close()
 	s.calls.Lock()
-	defer s.calls.Unlock()
 	s.over = true
 	s.closed(c)
 	s.report(c)
+	s.calls.Unlock()
+	s.tellLeft(c)
 }
 
 // report is the one log line of a session.

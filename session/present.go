@@ -16,9 +16,15 @@ const (
 
 func newNews() *rate.Limiter { return rate.NewLimiter(newsRate, newsBurst) }
 
-// look finds out what is wrong with a living session, if anything. The sweeper
-// calls it about once a second.
+// look finds out how a living session is, and tells of it. The sweeper calls it
+// about once a second.
 func (s *Session) look(now time.Time) {
+	s.examine(now)
+	s.tellChanged(now)
+}
+
+// examine finds out what is wrong with a living session, if anything.
+func (s *Session) examine(now time.Time) {
 	c := s.transport.diagnose(now)
 	if c == "" && s.diagnose != nil && s.isLive() {
 		c = s.diagnose(now)

@@ -52,6 +52,10 @@ type Config struct {
 	// Times; zero means the default.
 	ConnectTimeout time.Duration // 201 to DTLS up; default 40 s (RFC 8863)
 	ConsentTimeout time.Duration // silence that ends a session; default 30 s
+	// OnEvent is told what happens to sessions, nil: nobody. For each of them the
+	// calls are in order, one at a time. It must not block, and may call
+	// nothing of a Table that waits for a session.
+	OnEvent func(Event)
 }
 
 // PublisherSetup is what whip wants to know of a publisher's session. The

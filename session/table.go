@@ -56,6 +56,7 @@ type Table struct {
 	wg         sync.WaitGroup
 	quit       chan struct{}
 	news       *rate.Limiter // of the log
+	changes    *rate.Limiter // told of by Config.OnEvent
 
 	mu       sync.Mutex // guards what follows; no other lock is taken under it but Session.mu
 	closing  bool
@@ -96,6 +97,7 @@ func NewTable(cfg Config, log *slog.Logger) (*Table, error) {
 		ended:          make(map[string]departed),
 		publishers:     make(map[*Session]struct{}),
 		news:           newNews(),
+		changes:        newChanges(),
 		causes:         map[Role]map[Cause]uint64{RolePublisher: {}, RoleViewer: {}},
 	}
 	every := min(cfg.ConnectTimeout, cfg.ConsentTimeout, t.handshakeLimit) / 8
@@ -163,6 +165,8 @@ func (t *Table) OpenViewer(o *Offer, setup ViewerSetup) (*Session, error) {
 // add makes a session known, or closes its transport.
 func (t *Table) add(s *Session, tr transport, answer []byte) error {
 	s.transport, s.answer = tr, answer
+	s.telling.mu.Lock() // what others have to tell of the session comes later
+	defer s.telling.mu.Unlock()
 	t.mu.Lock()
 	var err error
 	switch {
@@ -182,8 +186,10 @@ func (t *Table) add(s *Session, tr transport, answer []byte) error {
 	t.mu.Unlock()
 	if err != nil {
 		tr.close()
+		return err
 	}
-	return err
+	s.tellJoined()
+	return nil
 }
 
 // remove takes a session out; false when it is not (or no longer) there. The

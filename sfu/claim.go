@@ -17,6 +17,7 @@ const maxRunning = 16
 type ClaimConfig struct {
 	Session  string // session id, for lists and logs
 	Identity string // "" without authentication
+	Name     string // of the same, to show to people
 	Video    bool   // the offer announced video, so it is missed when none comes
 	// Ended is called, on a goroutine of its own, when the claim ended without
 	// Close, and says why.
@@ -174,7 +175,7 @@ func (c *Claim) Close() {
 func (c *Claim) end() {
 	r, p := c.room, c.publication
 	if c.is(claimLive) {
-		r.event(PublicationStopped, p.name, c.cfg.Session)
+		r.event(c.event(PublicationStopped))
 		c.log.Info("publication stopped")
 	}
 	c.state.Store(int32(claimEnded))
@@ -199,7 +200,7 @@ func (c *Claim) goLive(now time.Time) {
 	}
 	c.state.Store(int32(claimLive))
 	c.since, c.handover = now, time.Time{}
-	r.event(PublicationStarted, c.publication.name, c.cfg.Session)
+	r.event(c.event(PublicationStarted))
 	c.log.Info("publication started")
 	r.refresh(now)
 }
@@ -229,6 +230,7 @@ func (c *Claim) AddTrack(cfg TrackConfig, src Source) (*Track, error) {
 		}
 		c.feeding = true
 	}
+	t.muted.Store(r.muted[c.publication.name].kind(t.kind))
 	if !r.rooms.spawn(t.run) {
 		return nil, ErrClosed
 	}
@@ -253,6 +255,15 @@ func (c *Claim) drop(t *Track) {
 	}
 	c.timing.drop(t.time)
 	r.rooms.unregister(t)
+}
+
+// event is one of the publication that tells who its publisher is.
+func (c *Claim) event(t EventType) Event {
+	name := c.publication.name
+	return Event{
+		Type: t, Publication: name, Session: c.cfg.Session,
+		Identity: c.cfg.Identity, Name: c.cfg.Name, Muted: c.room.muted[name],
+	}
 }
 
 // heard is when the last media came, the zero time if never since Start.

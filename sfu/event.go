@@ -13,8 +13,13 @@ type EventType string
 const (
 	PublicationStarted EventType = "publication.started" // first media of a claim
 	PublicationStopped EventType = "publication.stopped" // its claim ended or was replaced
+	PublicationMuted   EventType = "publication.muted"   // Muted is what it is now
 	ProgramChanged     EventType = "program.changed"     // Publication is the new one, "" none
+	LayerChanged       EventType = "layer.changed"       // a viewer gets another layer of a simulcast; once in a second at most
 	RoomEnded          EventType = "room.ended"          // an explicit room was deleted
+	// RoomLeft: an implicit room is no more, because nobody was left in it. Who
+	// comes next finds a new one.
+	RoomLeft EventType = "room.left"
 )
 
 // Event is something that happened in a room.
@@ -23,7 +28,11 @@ type Event struct {
 	Time        time.Time
 	Room        string
 	Publication string
-	Session     string // the publisher's, where there is one
+	Session     string // the publisher's, where there is one; of LayerChanged, the viewer's
+	Identity    string // the publisher's, as its ClaimConfig
+	Name        string // the same
+	Muted       Muted  // of the publication
+	RID         string // of LayerChanged
 }
 
 // eventQueue makes calls in the order in which they were put, without the locks

@@ -101,6 +101,7 @@ type viewer struct {
 	source egress.Source
 	format egress.Format
 	binds  int
+	holds  int
 	got    []*egress.Packet // since the last Bind, backlog included
 	all    int
 }
@@ -122,6 +123,12 @@ func (v *viewer) Write(p *egress.Packet) {
 	}
 	v.got = append(v.got, p)
 	v.all++
+}
+
+func (v *viewer) Hold() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.holds++
 }
 
 func (v *viewer) Unbind(src egress.Source) {

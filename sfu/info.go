@@ -21,9 +21,10 @@ type RoomInfo struct {
 
 // PublicationInfo is a snapshot of a publication.
 type PublicationInfo struct {
-	Name, Session, Identity string
+	Name, Session, Identity string // the publisher's session and identity
 	Live                    bool
 	Since                   time.Time // of the first media; before that, of Start
+	Muted                   Muted
 	Tracks                  []TrackInfo
 	Viewers                 int
 }
@@ -111,28 +112,34 @@ func (r *room) info() RoomInfo {
 	}
 	now := time.Now()
 	for _, p := range r.publications {
-		c := p.current
-		if c == nil {
+		if p.current == nil {
 			continue // claimed, but nobody has come yet
 		}
 		info.Live = info.Live || p.live()
-		pi := PublicationInfo{
-			Name: p.name, Session: c.cfg.Session, Identity: c.cfg.Identity,
-			Live: p.live(), Since: c.since, Viewers: r.viewers(p.name),
-		}
-		for _, layers := range c.layers {
-			if len(layers) == 0 {
-				continue
-			}
-			info := TrackInfo{Kind: layers[0].cfg.Kind, Codec: layers[0].codecName()}
-			for _, t := range layers {
-				info.Stats.add(t.recv.stats(now))
-				info.Layers = append(info.Layers, t.layerInfo(now))
-			}
-			pi.Tracks = append(pi.Tracks, info)
-		}
-		info.Publications = append(info.Publications, pi)
+		info.Publications = append(info.Publications, r.publicationInfo(p, now))
 	}
 	slices.SortFunc(info.Publications, func(a, b PublicationInfo) int { return strings.Compare(a.Name, b.Name) })
+	return info
+}
+
+// publicationInfo is called with the room's lock held.
+func (r *room) publicationInfo(p *publication, now time.Time) PublicationInfo {
+	info := PublicationInfo{Name: p.name, Live: p.live(), Muted: r.muted[p.name], Viewers: r.viewers(p.name)}
+	c := p.current
+	if c == nil {
+		return info
+	}
+	info.Session, info.Identity, info.Since = c.cfg.Session, c.cfg.Identity, c.since
+	for _, layers := range c.layers {
+		if len(layers) == 0 {
+			continue
+		}
+		track := TrackInfo{Kind: layers[0].cfg.Kind, Codec: layers[0].codecName()}
+		for _, t := range layers {
+			track.Stats.add(t.recv.stats(now))
+			track.Layers = append(track.Layers, t.layerInfo(now))
+		}
+		info.Tracks = append(info.Tracks, track)
+	}
 	return info
 }

@@ -26,6 +26,7 @@ type room struct {
 	restless      map[*Subscription]struct{} // see Subscription.restless
 	waiting, idle int                        // as in Stats
 	program       string
+	muted         map[string]Muted // by publication, where anything is
 	audience      audience
 	timer         *time.Timer // calls tick at the next deadline; nil: none was ever needed
 	deadlines     deadlines
@@ -40,6 +41,7 @@ func newRoom(rs *Rooms, name string) *room {
 		subscriptions: make(map[*Subscription]struct{}),
 		restless:      make(map[*Subscription]struct{}),
 		audience:      make(audience),
+		muted:         make(map[string]Muted),
 	}
 }
 
@@ -71,6 +73,9 @@ func (r *room) vanish() {
 	if r.timer != nil {
 		r.timer.Stop()
 	}
+	if !r.explicit {
+		r.event(Event{Type: RoomLeft})
+	}
 	r.rooms.remove(r)
 }
 
@@ -90,7 +95,7 @@ func (r *room) end() {
 		s.end()
 	}
 	if r.explicit {
-		r.event(RoomEnded, "", "")
+		r.event(Event{Type: RoomEnded})
 	}
 	r.vanish()
 }
@@ -205,7 +210,8 @@ func (r *room) tick() {
 	}
 }
 
-// chooseProgram: "main" when it is live, else the only one that is.
+// chooseProgram: what the settings say when it is live, else "main" when that
+// is, else the only one that is.
 func (r *room) chooseProgram() {
 	program, live := "", 0
 	for name, p := range r.publications {
@@ -214,14 +220,21 @@ func (r *room) chooseProgram() {
 			live++
 		}
 	}
-	if p := r.publications[mainPublication]; p != nil && p.live() {
+	onAir := func(name string) bool {
+		p := r.publications[name]
+		return p != nil && p.live()
+	}
+	switch {
+	case onAir(r.settings.Program):
+		program = r.settings.Program
+	case onAir(mainPublication):
 		program = mainPublication
-	} else if live != 1 {
+	case live != 1:
 		program = ""
 	}
 	if program != r.program {
 		r.program = program
-		r.event(ProgramChanged, program, "")
+		r.event(Event{Type: ProgramChanged, Publication: program})
 	}
 }
 
@@ -234,8 +247,10 @@ func (r *room) restartLinger(now time.Time) {
 	}
 }
 
-func (r *room) event(t EventType, publication, session string) {
-	r.rooms.events.put(Event{Type: t, Time: time.Now(), Room: r.name, Publication: publication, Session: session})
+// event tells of something that happened in the room.
+func (r *room) event(e Event) {
+	e.Time, e.Room = time.Now(), r.name
+	r.rooms.events.put(e)
 }
 
 // limit is the room's own limit or the node's; 0 is none.

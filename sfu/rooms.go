@@ -78,6 +78,9 @@ type Settings struct {
 	Replace         bool // a second publisher takes over even from a live one
 	MaxPublications int  // 0: the node's default
 	MaxViewers      int  // 0: the node's default
+	// Program is the publication that viewers get who name none, as long as it is
+	// live; "": "main", or the only one that is live.
+	Program string
 }
 
 // Create makes a room that stays until Delete. ErrRoomExists, ErrName, ErrTooMany.

@@ -138,6 +138,11 @@ func (s *Subscription) tellLayers(p *publication, now time.Time) (again time.Tim
 	case now.Sub(s.toldAt) < layersToldInterval:
 		return s.toldAt.Add(layersToldInterval)
 	}
+	if state.track != nil && state.track != s.told.track && state.track.cfg.RID != "" {
+		s.room.event(Event{
+			Type: LayerChanged, Publication: state.claim.publication.name, Session: s.cfg.Session, RID: state.track.cfg.RID,
+		})
+	}
 	s.told, s.toldAt = state, now
 	s.room.rooms.events.call(s.cfg.LayersChanged)
 	return again

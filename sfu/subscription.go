@@ -12,6 +12,7 @@ import (
 type output interface {
 	Bind(src egress.Source, f egress.Format, backlog []*egress.Packet)
 	Write(p *egress.Packet)
+	Hold()
 	Unbind(src egress.Source)
 }
 
@@ -275,7 +276,7 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 		s.next = nil
 		return
 	}
-	change := s.bound && t != nil && s.track.claim == t.claim && s.track.present()
+	change := s.bound && t != nil && s.track.claim == t.claim && s.track.present() && !t.muted.Load()
 	if change && !s.ready(t, now) {
 		return
 	}

@@ -81,6 +81,7 @@ type Track struct {
 	// How many layers of scalable video were seen within the stream; 0: as 1.
 	spatial, temporal atomic.Int32
 	withheld          atomic.Bool // from viewers; changed under the room's lock
+	muted             atomic.Bool // changed under the room's lock and the track's
 
 	// Guarded by the room's lock.
 	silent   bool   // a layer from which nothing comes
@@ -162,7 +163,7 @@ func (t *Track) Clock(now time.Time) (uint32, bool) { return t.time.clock(now) }
 
 // RequestKeyframe implements egress.Source.
 func (t *Track) RequestKeyframe() {
-	if t.kind == video && t.recv.want() {
+	if t.kind == video && !t.muted.Load() && t.recv.want() {
 		t.claim.poke()
 	}
 }
@@ -337,6 +338,9 @@ func (t *Track) mark(p *egress.Packet, wire uint64) (params *egress.Packet) {
 func (t *Track) forward(p *egress.Packet) {
 	t.ring.store(p)
 	t.newest = max(t.newest, p.Seq)
+	if t.muted.Load() {
+		return
+	}
 	if t.kind == video {
 		if p.Key {
 			t.cache.begin(p)

@@ -432,6 +432,7 @@ type discard struct{ _ byte }
 func (*discard) Bind(egress.Source, egress.Format, []*egress.Packet) {}
 func (*discard) Write(*egress.Packet)                                {}
 func (*discard) Unbind(egress.Source)                                {}
+func (*discard) Hold()                                               {}
 
 // FuzzTrack: no sequence of datagrams may make a track panic, break the order
 // of its cache, or hand out a packet under two numbers.

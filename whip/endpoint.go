@@ -85,6 +85,7 @@ func (e *Endpoint) open(offer *session.Offer, setup session.PublisherSetup) (*se
 	claim, err := e.Rooms.Publish(setup.Labels.Room, setup.Labels.Publication, sfu.ClaimConfig{
 		Session:  session.PublicID(setup.ID),
 		Identity: setup.Labels.Identity,
+		Name:     setup.Labels.Name,
 		Video:    slices.ContainsFunc(offer.Sections, func(s session.Section) bool { return s.Kind == "video" }),
 		Ended: func(why sfu.EndReason) {
 			switch why {
