@@ -44,7 +44,7 @@ type Gateway struct {
 	roomsMu sync.Mutex // makes changes of a room's settings one at a time
 	ready   atomic.Bool
 	stats   *stats
-	guard   guard // of what strangers get wrong
+	limits  *limits // of what is done for whom
 	// refusals bounds the lines about refused sessions in the log.
 	refusals *rate.Limiter
 	load     *load.Monitor // says who else there is room for
@@ -61,7 +61,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20)}
+	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), limits: newLimits()}
 	// Files first: what fails here leaves nothing open.
 	if g.node, err = nodeID(&cfg); err != nil {
 		return nil, err

@@ -118,7 +118,7 @@ func TestMetrics(t *testing.T) {
 	_, body := get(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, n.AdminURL()+"/metrics")
 	for _, want := range []string{
 		"sluice_ready 1", "sluice_rooms 1", `sluice_sessions{role="publisher",state="connecting"} 1`,
-		"sluice_auth_refused_total 1", "sluice_http_panics_total 0", "sluice_rtp_out_packets_total 0", "sluice_build_info{", "go_goroutines ",
+		"sluice_auth_refused_total 1", `sluice_refused_total{problem="invalid-token"} 1`, "sluice_http_panics_total 0", "sluice_rtp_out_packets_total 0", "sluice_build_info{", "go_goroutines ",
 		`sluice_http_request_seconds_count{method="POST",route="/whip/:room",status="201"} 1`,
 		`sluice_http_request_seconds_count{method="POST",route="/whip/:room",status="401"} 1`,
 		`sluice_http_request_seconds_count{method="other",route="none",status="405"} 1`,

@@ -9,38 +9,38 @@ import (
 
 func TestGuard(t *testing.T) {
 	now := time.Unix(1000, 0)
-	var g guard
+	g := &newLimits().failures
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range failureBurst {
-		if !g.allow(a, now) {
+		if !g.take(a, now) {
 			t.Fatalf("failure %d of %d is limited", i+1, failureBurst)
 		}
 	}
-	if g.allow(a, now) {
+	if g.take(a, now) {
 		t.Errorf("more than %d failures at once are let through", failureBurst)
 	}
-	if !g.allow(b, now) {
+	if !g.take(b, now) {
 		t.Error("another address is limited too")
 	}
 	now = now.Add(time.Second)
 	for i := range failureRate {
-		if !g.allow(a, now) {
+		if !g.take(a, now) {
 			t.Fatalf("failure %d of %d of the next second is limited", i+1, failureRate)
 		}
 	}
-	if g.allow(a, now) {
+	if g.take(a, now) {
 		t.Errorf("more than %d failures a second are let through", failureRate)
 	}
 	// A generation later the address is still known for what it did.
 	now = now.Add(failureBurst / failureRate * time.Second / 2)
-	for g.allow(a, now) {
+	for g.take(a, now) {
 	}
 	now = now.Add(failureBurst/failureRate*time.Second/2 + time.Second)
-	if g.allow(netip.MustParseAddr("192.0.2.3"), now); len(g.old) != 2 {
+	if g.take(netip.MustParseAddr("192.0.2.3"), now); len(g.old) != 2 {
 		t.Fatalf("%d addresses are in the old generation, want 2", len(g.old))
 	}
 	allowed := 0
-	for g.allow(a, now) {
+	for g.take(a, now) {
 		allowed++
 	}
 	if allowed != failureRate*4 {
@@ -70,11 +70,11 @@ func TestGuardKnowsSubscribers(t *testing.T) {
 
 // TestGuardIsBounded fails from more addresses than are kept.
 func TestGuardIsBounded(t *testing.T) {
-	var g guard
+	g := &newLimits().failures
 	now := time.Unix(1000, 0)
-	for i := range uint32(5 * maxFailing) {
-		g.allow(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 1<<24+i))), now)
-		if len(g.young)+len(g.old) > 2*maxFailing {
+	for i := range uint32(5 * maxLimited) {
+		g.take(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 1<<24+i))), now)
+		if len(g.young)+len(g.old) > 2*maxLimited {
 			t.Fatalf("%d addresses are kept", len(g.young)+len(g.old))
 		}
 	}

@@ -38,6 +38,7 @@ func (g *Gateway) handle(pattern string, h handler) httprouter.Handle {
 		if err != nil && rec.status == 0 {
 			err = g.limitFailure(r, pattern, err)
 			name = g.writeProblem(rec, r, err, id).name
+			g.stats.problems.WithLabelValues(name).Inc()
 		}
 		if rec.status == 0 {
 			rec.status = http.StatusOK // nothing was written: net/http says so

@@ -22,7 +22,7 @@ import (
 type stats struct {
 	panics, refusedTokens, limited atomic.Uint64
 	requests                       *prometheus.HistogramVec
-	refusals                       *prometheus.CounterVec
+	refusals, problems             *prometheus.CounterVec
 }
 
 func newStats() *stats {
@@ -36,6 +36,10 @@ func newStats() *stats {
 			Name: "sluice_session_refused_total",
 			Help: "Offers that became no session, by role and cause.",
 		}, []string{"role", "cause"}),
+		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_refused_total",
+			Help: "Requests that were refused or failed, by the name of the problem.",
+		}, []string{"problem"}),
 	}
 }
 
@@ -208,7 +212,7 @@ func (g *Gateway) metricsHandler() http.Handler {
 		Name: "sluice_build_info", Help: "Always 1; the labels tell what runs.", ConstLabels: buildLabels(),
 	}, func() float64 { return 1 })
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(g), g.stats.requests, g.stats.refusals, build,
+	registry.MustRegister(newCollector(g), g.stats.requests, g.stats.refusals, g.stats.problems, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// What one party may do. Requests that are right are bounded only where they
+// cost more than an answer.
+const (
+	passwordBurst = 5 // wrong passwords for a room, and as many a minute
+	roomBurst     = 100
+	roomRate      = 10   // rooms made, a second
+	maxLimited    = 8192 // keys of one generation
+
+	streamsByAddress = 200 // event streams; loopback is not counted
+	streamsByRoom    = 5000
+	streamsOfNode    = 20_000
+)
+
+// limits bounds what a node does for whom.
+type limits struct {
+	failures  buckets[netip.Addr] // of what strangers get wrong
+	passwords buckets[guess]
+	rooms     buckets[string] // by identity, or else by address
+	streams   streamCount
+}
+
+// guess is a try at the password of a room.
+type guess struct {
+	from netip.Addr
+	room string
+}
+
+func newLimits() *limits {
+	return &limits{
+		failures:  buckets[netip.Addr]{burst: failureBurst, rate: failureRate, most: maxLimited},
+		passwords: buckets[guess]{burst: passwordBurst, rate: passwordBurst / time.Minute.Seconds(), most: maxLimited},
+		rooms:     buckets[string]{burst: roomBurst, rate: roomRate, most: maxLimited},
+	}
+}
+
+// tryPassword is asked before the password of a room is looked at: tries at
+// once are counted before any of them has cost a hash. Right is to be called
+// when the password was right, which then counts as no try.
+func (g *Gateway) tryPassword(r *http.Request, room string) (right func(), err error) {
+	try := guess{subscriber(addressOf(r)), room}
+	if !g.limits.passwords.take(try, time.Now()) {
+		return nil, &problemError{name: "too-many-passwords"}
+	}
+	return func() { g.limits.passwords.give(try, time.Now()) }, nil
+}
+
+// limitRoom bounds how often one party makes rooms, each of which is written to
+// the registry's log. Who is known by a token is counted by it, others by their
+// address; those on this machine are programs of its owner.
+func (g *Gateway) limitRoom(r *http.Request, identity string) error {
+	key := "token " + identity
+	if identity == "" {
+		from := subscriber(addressOf(r))
+		if from.IsLoopback() {
+			return nil
+		}
+		key = "address " + from.String()
+	}
+	if !g.limits.rooms.take(key, time.Now()) {
+		return &problemError{name: "too-many-rooms"}
+	}
+	return nil
+}
+
+// openStream counts an event stream of a room until closed is called.
+func (g *Gateway) openStream(r *http.Request, room string) (closed func(), err error) {
+	from := subscriber(addressOf(r))
+	if !g.limits.streams.open(from, room) {
+		return nil, &problemError{name: "too-many-listeners"}
+	}
+	return sync.OnceFunc(func() { g.limits.streams.close(from, room) }), nil
+}
+
+// streamCount counts what stays open, which no rate bounds.
+type streamCount struct {
+	mu     sync.Mutex // guards what follows
+	all    int
+	byFrom map[netip.Addr]int
+	byRoom map[string]int
+}
+
+// open counts one more; false when there are too many.
+func (c *streamCount) open(from netip.Addr, room string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byFrom == nil {
+		c.byFrom, c.byRoom = make(map[netip.Addr]int), make(map[string]int)
+	}
+	if c.all >= streamsOfNode || c.byRoom[room] >= streamsByRoom || c.byFrom[from] >= streamsByAddress && !from.IsLoopback() {
+		return false
+	}
+	c.all++
+	c.byFrom[from]++
+	c.byRoom[room]++
+	return true
+}
+
+func (c *streamCount) close(from netip.Addr, room string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.byFrom[from]--; c.byFrom[from] == 0 {
+		delete(c.byFrom, from)
+	}
+	if c.byRoom[room]--; c.byRoom[room] == 0 {
+		delete(c.byRoom, room)
+	}
+}
