@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"strings"
 	"sync"
@@ -89,9 +90,7 @@ func with(claims jwt.MapClaims, name string, value any) jwt.MapClaims {
 func sign(t *testing.T, alg string, key any, header map[string]any, claims jwt.Claims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(jwt.GetSigningMethod(alg), claims)
-	for name, value := range header {
-		token.Header[name] = value
-	}
+	maps.Copy(token.Header, header)
 	text, err := token.SignedString(key)
 	if err != nil {
 		t.Fatal(err)
