@@ -111,6 +111,9 @@ func legalPath(r *http.Request, p httprouter.Params) bool {
 		return false
 	}
 	for _, param := range p {
+		if param.Value == "" || param.Value == "/" { // an empty segment
+			return false
+		}
 		if (param.Key == "room" || param.Key == "publication") && !legalName(param.Value) {
 			return false
 		}

@@ -70,6 +70,8 @@ func TestAnswers(t *testing.T) {
 		{name: "slash at the end", method: "POST", path: "/whip/demo/", headers: sdp, status: 404, problem: "not-found"},
 		{name: "two slashes", method: "POST", path: "/whip//main", headers: sdp, status: 404, problem: "not-found"},
 		{name: "upper case", method: "POST", path: "/WHIP/demo", headers: sdp, status: 404, problem: "not-found"},
+		{name: "no session", method: "OPTIONS", path: "/s//status", status: 404, problem: "not-found"},
+		{name: "no file", method: "OPTIONS", path: "/assets/", status: 404, problem: "not-found"},
 		{name: "escaped slash", method: "POST", path: "/whip/a%2Fb", headers: sdp, status: 404, problem: "not-found"},
 		{name: "escaped slash in a room", method: "GET", path: "/v1/rooms/a%2fsessions", status: 404, problem: "not-found"},
 		{name: "leading dot", method: "GET", path: "/whep/.hidden", status: 404, problem: "not-found"},
