@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"auth":                {"github.com/golang-jwt/jwt", "github.com/go-jose/go-jose", "golang.org/x/crypto"},
 	"cluster":             {"github.com/hashicorp/raft", "github.com/hashicorp/go-hclog", "go.etcd.io/bbolt"},
 	"events":              {"github.com/coder/websocket"},
+	"events/webhook":      {"events", "go.etcd.io/bbolt"},
 	"web":                 {},
 	"bench/naive":         {"github.com/pion"},
 	"bench/paired":        {"bench", "golang.org/x/sys"},
