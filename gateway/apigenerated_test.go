@@ -52,6 +52,7 @@ func TestGeneratedRequests(t *testing.T) {
 }
 
 func sendGenerated(t *testing.T, count int, token string, option func(*gateway.Config)) {
+	t.Helper()
 	loadedNode, _ := loaded(t, slog.New(slog.DiscardHandler), option)
 	n := loadedNode.Node
 	doc := document(t)
@@ -106,11 +107,12 @@ func clientOf(sender byte) *http.Client {
 }
 
 func sendOne(t *testing.T, n *gatewaytest.Node, check *checker, gen *generator, client *http.Client, r apiRequest, token string) (status int, problem string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, n.LocalURL()+r.path, strings.NewReader(r.body))
 	if err != nil {
-		return 0, "", nil //nolint:nilerr // net/http does not send such a thing
+		return 0, "", nil // net/http does not send such a thing
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
