@@ -12,10 +12,11 @@
 // What no grant allows is not allowed: no grant contains another.
 //
 // [Keys] verifies JWTs by a secret or by public keys, and makes them where it can sign; [Issuer]
-// makes and verifies those that `join` gives, with keys that all nodes share. [Chain] asks several
+// makes and verifies those that `join` gives, with keys that all nodes share. [JWKS] verifies by the
+// keys that a URL serves. [HashPassword] and [CheckPassword] are for passwords of rooms. [Chain] asks several
 // verifiers, and [Policy] says what a JWT must say besides what it allows. Every refusal is one
 // of the errors of this package, and none repeats what it was given.
 //
-// The package knows no HTTP beyond the text of an Authorization header and
-// starts no goroutines.
+// The package serves no HTTP: it knows the text of an Authorization header, and asks the URLs that an
+// operator named. What has goroutines has a Close that waits for them.
 package auth
