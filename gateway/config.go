@@ -23,7 +23,7 @@ type Config struct {
 	Advertise []netip.Addr `name:"advertise" placeholder:"IP,..." help:"Addresses put into candidates. Empty: that of --media, or of the interfaces when it is a wildcard."`
 	URL       string       `name:"url" placeholder:"URL" help:"Public base URL of the service, for session URLs. Empty: from --http."`
 	NodeURL   string       `name:"node-url" placeholder:"URL" help:"Public URL of this node alone, for redirects to it."`
-	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id."`
+	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id, and the registry of rooms, keys and revocations. One node for each directory."`
 	File      string       `name:"config" placeholder:"FILE" file:"no" help:"YAML file with the settings of this table. Flags win over environment variables, those over the file."`
 
 	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`

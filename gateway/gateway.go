@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/cluster"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -37,6 +38,7 @@ type Gateway struct {
 
 	rooms    *sfu.Rooms
 	sessions *session.Table // owns the media socket
+	registry *cluster.Node  // what outlives the node
 	whip     whip.Endpoint
 	whep     whep.Endpoint
 	pages    *web.Pages
@@ -72,15 +74,20 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if g.pages, err = web.New(web.Config{}); err != nil {
 		return nil, err
 	}
+	// The registry before sockets: whoever is second in a directory is told
+	// so, and who can reach the node finds what outlived the last one.
+	if err := g.openRegistry(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.closeListeners(), g.registry.Close())
+		}
+	}()
 	// HTTP before media: its port and address are the defaults of the rest.
 	if g.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, g.closeListeners())
-		}
-	}()
 	if cfg.hasAdmin() {
 		if g.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
 			return nil, fmt.Errorf("admin: %w (another node on this machine? --admin takes another port, or off)", err)
@@ -257,6 +264,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = errors.Join(err, shutdown(stop, admin))
 	stopWatching()
 	running.Wait()
+	// The registry last: all of the above may write to it.
+	err = errors.Join(err, g.registry.Close())
 	g.log.Info("node stopped", "node", g.node)
 	return err
 }
@@ -281,7 +290,7 @@ func shutdown(ctx context.Context, srv *http.Server) error {
 func (g *Gateway) Close() error {
 	err := g.sessions.Close()
 	g.rooms.Close()
-	return errors.Join(err, g.closeListeners())
+	return errors.Join(err, g.closeListeners(), g.registry.Close())
 }
 
 // publicServer bounds what strangers may cost (design: slow and endless
@@ -324,7 +333,10 @@ func (g *Gateway) adminServer() *http.Server {
 }
 
 func (g *Gateway) closeListeners() error {
-	err := g.http.Close()
+	var err error
+	if g.http != nil {
+		err = g.http.Close()
+	}
 	if g.admin != nil {
 		err = errors.Join(err, g.admin.Close())
 	}

@@ -156,8 +156,8 @@ func TestNodeIDIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 {
-		t.Errorf("there is more than the node id in the data directory: %v", entries)
+	if len(entries) != 2 || entries[0].Name() != "node-id" || entries[1].Name() != "registry" {
+		t.Errorf("there is more than the node id and the registry in the data directory: %v", entries)
 	}
 }
 

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
+)
+
+// Config configures a node's part of the registry.
+type Config struct {
+	Node string // name of this node
+	Dir  string // of the registry alone; it is made when it is not there
+	URL  string // where other nodes reach this one; "": nowhere
+	Log  *slog.Logger
+	// OnChange is told every change after it is applied and before the write
+	// returns, one at a time and in order. Everything else waits for it: it
+	// must not block and must not write. nil: nobody is told.
+	OnChange func(Change)
+}
+
+// Node is a node's part of the registry.
+type Node struct {
+	log         *slog.Logger
+	store       *logStore
+	machine     *machine
+	transport   *raft.InmemTransport
+	raft        *raft.Raft
+	incarnation uint64
+	writes      writeStats
+
+	mu      sync.Mutex // guards closed
+	closed  bool
+	pending sync.WaitGroup // writes that raft has not answered
+}
+
+const (
+	logFile = "log.db"
+	// A lone voter hears from nobody: these only say how soon it elects itself
+	// again after its disk refused a write, and how often it wakes for nothing.
+	calm = time.Second
+
+	snapshotsKept     = 2
+	snapshotThreshold = 4096             // entries since the last one
+	snapshotInterval  = 20 * time.Second // between looks at that
+	trailingLogs      = 8192             // entries kept behind a snapshot: the one before can be gone on from, too
+	maxBatch          = 512
+)
+
+// Open opens the registry and waits until it has caught up with its log and
+// takes writes. ctx bounds that.
+func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	n := &Node{log: cfg.Log}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("registry: %w", errors.Join(err, n.Close()))
+		}
+	}()
+	if n.store, err = openLogStore(filepath.Join(cfg.Dir, logFile)); err != nil {
+		return nil, err
+	}
+	if n.machine, err = openMachine(cfg.Dir, cfg.Log, cfg.OnChange); err != nil {
+		return nil, err
+	}
+	logger := newRaftLog(cfg.Log)
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
+	if err != nil {
+		return nil, fmt.Errorf("snapshots: %w", err)
+	}
+	voter, err := n.store.bootstrap()
+	if err != nil {
+		return nil, err
+	}
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(voter)
+	conf.Logger = logger
+	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = 2*calm, 2*calm, calm
+	conf.MaxAppendEntries = maxBatch
+	conf.SnapshotThreshold, conf.SnapshotInterval, conf.TrailingLogs = snapshotThreshold, snapshotInterval, trailingLogs
+	conf.NoLegacyTelemetry = true
+	_, n.transport = raft.NewInmemTransport(raft.ServerAddress(voter))
+	// Until raft runs, its waits for the disk are ours.
+	stopWaiting := context.AfterFunc(ctx, n.store.stop)
+	defer stopWaiting()
+	if n.raft, err = raft.NewRaft(conf, n.machine, n.store, n.store, snapshots, n.transport); err != nil {
+		return nil, err
+	}
+	if err := n.catchUp(ctx, Member{Node: cfg.Node, Voter: voter, URL: cfg.URL}); err != nil {
+		return nil, err
+	}
+	n.machine.telling.Store(true)
+	return n, nil
+}
+
+// catchUp waits for leadership and for everything that is in the log, and
+// joins as a new incarnation.
+func (n *Node) catchUp(ctx context.Context, self Member) error {
+	// A follower waits a heartbeat before it stands for election, unless its
+	// heartbeat is shortened: then it looks at once.
+	reloaded := n.raft.ReloadableConfig()
+	reloaded.HeartbeatTimeout = calm
+	if err := n.raft.ReloadConfig(reloaded); err != nil {
+		return err
+	}
+	select {
+	case <-n.raft.LeaderCh():
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), n.failed())
+	}
+	// Whatever was in the log comes before this entry.
+	data, err := newCommand(joinNode, Request{}, self)
+	if err != nil {
+		return err
+	}
+	res, err := n.propose(ctx, data)
+	if err == nil {
+		err = res.Code.err()
+	}
+	if err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	n.incarnation = res.Member.Incarnation
+	return nil
+}
+
+// begin counts a write, unless the node is closed.
+func (n *Node) begin() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.pending.Add(1)
+	}
+	return !n.closed
+}
+
+// failed is why the disk takes no writes.
+func (n *Node) failed() error { return errors.Join(n.store.failed(), n.machine.failed()) }
+
+// Close ends everything. Writes under way are finished before.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	again := n.closed
+	n.closed = true
+	n.mu.Unlock()
+	if again {
+		return nil
+	}
+	// Where raft waits for the disk, it is let go first: nothing else would
+	// answer the writes under way.
+	var errs []error
+	if n.store != nil {
+		n.store.stop()
+	}
+	if n.machine != nil {
+		n.machine.stop()
+	}
+	n.pending.Wait()
+	if n.raft != nil {
+		errs = append(errs, n.raft.Shutdown().Error())
+	}
+	if n.transport != nil {
+		errs = append(errs, n.transport.Close())
+	}
+	// Files after raft, which reads them to its end.
+	if n.machine != nil {
+		errs = append(errs, n.machine.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Stats counts what happened so far.
+func (n *Node) Stats() Stats {
+	s := Stats{
+		Applied: n.machine.applied.Load(), Leader: n.raft.State() == raft.Leader, Failed: n.failed() != nil,
+		Writes: n.writes.decided.Load(), WriteErrors: n.writes.errors.Load(), WriteTime: time.Duration(n.writes.took.Load()),
+	}
+	var sum uint64
+	for i := range n.writes.buckets {
+		sum += n.writes.buckets[i].Load()
+		s.WriteBuckets[i] = sum
+	}
+	return s
+}
+
+var voterKey = []byte("SluiceVoter")
+
+// bootstrap makes a new log one of a cluster of this voter alone, all of it in
+// one write, and returns the voter's id. It is no node name: nodes can be
+// renamed.
+func (s *logStore) bootstrap() (string, error) {
+	voter, err := s.Get(voterKey)
+	if err == nil {
+		return string(voter), nil
+	}
+	id := strings.ToLower(rand.Text())
+	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{
+		Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)}},
+	})}
+	err = s.update(func(tx *bbolt.Tx) error {
+		stable := tx.Bucket(stableBucket)
+		return errors.Join(stable.Put(voterKey, []byte(id)), stable.Put(termKey, indexKey(1)),
+			tx.Bucket(logBucket).Put(indexKey(1), encodeEntry(first)))
+	})
+	return id, err
+}
