@@ -122,6 +122,21 @@ func newStream(v *Viewer, c StreamConfig) *Stream {
 // follows whatever the stream sent before without a gap in sequence numbers
 // and with a timestamp that has advanced by the time gone by.
 func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
+	s.bind(src, f, backlog, len(backlog) == 0)
+}
+
+// Join is Bind with a keyframe that has just come, and what followed it until
+// now: it is sent at once, as if it had been written.
+func (s *Stream) Join(src Source, f Format, packets []*Packet) {
+	s.bind(src, f, nil, len(packets) == 0)
+	for _, p := range packets {
+		s.Write(p)
+	}
+}
+
+// bind is Bind; ask: a keyframe is to be asked for when the stream has to wait
+// for one.
+func (s *Stream) bind(src Source, f Format, backlog []*Packet, ask bool) {
 	now := time.Now()
 	b := &binding{source: src, format: f}
 	b.clock.read(src, now)
@@ -146,7 +161,7 @@ func (s *Stream) Bind(src Source, f Format, backlog []*Packet) {
 			s.paced()
 		}
 	}
-	ask := s.waitKey
+	ask = ask && s.waitKey
 	v.mu.Unlock()
 	v.plane.giveBack(out)
 	if ask {

@@ -51,7 +51,7 @@ func newFeed(t testing.TB, mimeType string, viewers int, packets [][]byte) *feed
 		t.Fatal(err)
 	}
 	for range viewers {
-		track.attach(&discard{}, egress.Format{}, nil)
+		track.attach(&discard{}, egress.Format{}, nil, false)
 	}
 	return &feed{track: track, packets: packets, now: time.Now()}
 }
@@ -143,7 +143,7 @@ func TestRestrictedPacketsDoNotAllocate(t *testing.T) {
 	for _, mimeType := range []string{"video/VP8", "video/VP9"} {
 		f := newFeed(t, mimeType, 0, sample(t, mimeType))
 		for range 100 {
-			f.track.restrict(f.track.attach(&discard{}, egress.Format{}, nil), limits{spatial: 1, temporal: 1})
+			f.track.restrict(f.track.attach(&discard{}, egress.Format{}, nil, false), limits{spatial: 1, temporal: 1})
 		}
 		if got := f.garbage(); got > 0.2 {
 			t.Errorf("%s: %.2f allocations for each packet, want at most 0.2", mimeType, got)

@@ -36,7 +36,7 @@ func TestCodecsAreThoseSent(t *testing.T) {
 		asked = c
 		return egress.Format{}, false
 	}}
-	s.move(p.track, rs, rs.epoch)
+	s.move(p.track, changeAnew, rs, rs.epoch)
 	if want := "profile-level-id=640028;level-asymmetry-allowed=1;packetization-mode=1"; asked.SDPFmtpLine != want {
 		t.Errorf("the sink is asked for %q, want %q", asked.SDPFmtpLine, want)
 	}

@@ -44,7 +44,7 @@ func BenchmarkFanOutToStreams(b *testing.B) {
 	track, claim := unread(b)
 	defer claim.Close()
 	for _, s := range streams(b, 1000, true) {
-		track.attach(s, egress.Format{PayloadType: 96, ClockRate: 90000}, nil)
+		track.attach(s, egress.Format{PayloadType: 96, ClockRate: 90000}, nil, false)
 	}
 	packet := datagram(1, 1, make([]byte, 1100))
 	copy(packet[12:], vp8Key)

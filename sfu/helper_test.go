@@ -115,6 +115,10 @@ func (v *viewer) Bind(src egress.Source, f egress.Format, backlog []*egress.Pack
 	v.binds++
 }
 
+func (v *viewer) Join(src egress.Source, f egress.Format, packets []*egress.Packet) {
+	v.Bind(src, f, packets)
+}
+
 func (v *viewer) Write(p *egress.Packet) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -196,6 +200,11 @@ type publisher struct {
 
 func publish(t *testing.T, rs *Rooms, room, name string, cfg ClaimConfig) *publisher {
 	t.Helper()
+	return publishing(t, rs, room, name, vp8, cfg)
+}
+
+func publishing(t *testing.T, rs *Rooms, room, name string, codec webrtc.RTPCodecCapability, cfg ClaimConfig) *publisher {
+	t.Helper()
 	p := &publisher{src: newSource(t), gone: make(chan EndReason, 1)}
 	cfg.Ended = func(why EndReason) { p.src.close(); p.gone <- why }
 	var err error
@@ -203,7 +212,7 @@ func publish(t *testing.T, rs *Rooms, room, name string, cfg ClaimConfig) *publi
 		t.Fatalf("publish: %v", err)
 	}
 	t.Cleanup(p.Close)
-	if p.track, err = p.AddTrack(TrackConfig{Kind: "video", Codec: vp8, SSRC: 7}, p.src); err != nil {
+	if p.track, err = p.AddTrack(TrackConfig{Kind: "video", Codec: codec, SSRC: 7}, p.src); err != nil {
 		t.Fatalf("add track: %v", err)
 	}
 	return p

@@ -53,12 +53,9 @@ func (c *Claim) removeLayer(t *Track) bool {
 
 // watch is called by the feedback goroutine, which alone uses c.surveyAt. It
 // looks which layers are there, lets viewers change over who have waited for a
-// keyframe, and returns when to be called again.
+// keyframe, and returns when to be called again, the zero time: not by the clock.
 func (c *Claim) watch(now time.Time) (next time.Time) {
-	if !c.layered.Load() {
-		return next
-	}
-	keyed, due := c.keyed.Swap(false), !now.Before(c.surveyAt)
+	keyed, due := c.keyed.Swap(false), c.layered.Load() && !now.Before(c.surveyAt)
 	if !keyed && !due {
 		return c.surveyAt
 	}

@@ -202,7 +202,7 @@ func TestSeats(t *testing.T) {
 		switch i := random.IntN(len(all) + 1); {
 		case i == len(all) || random.IntN(3) == 0:
 			v := &viewing{out: &viewer{}}
-			v.at = track.attach(v.out, egress.Format{}, nil)
+			v.at = track.attach(v.out, egress.Format{}, nil, false)
 			all = append(all, v)
 		case random.IntN(2) == 0:
 			v := all[i]

@@ -144,14 +144,18 @@ func (r *room) refresh(now time.Time) {
 	}
 	r.chooseProgram()
 	r.awaitNothing()
+	refreshAll(r.subscriptions, now)
+	r.arm(now)
+}
+
+func refreshAll(subscriptions map[*Subscription]struct{}, now time.Time) {
 	n := 0
-	for s := range r.subscriptions {
+	for s := range subscriptions {
 		s.refresh(now)
 		if n++; n%refreshBatch == 0 {
 			runtime.Gosched()
 		}
 	}
-	r.arm(now)
 }
 
 // refreshSome is refresh when nothing has changed but the time, or a layer that
@@ -159,9 +163,7 @@ func (r *room) refresh(now time.Time) {
 func (r *room) refreshSome(now time.Time) {
 	r.deadlines.some = time.Time{}
 	r.awaitNothing()
-	for s := range r.restless {
-		s.refresh(now)
-	}
+	refreshAll(r.restless, now)
 	r.arm(now)
 }
 

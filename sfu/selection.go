@@ -90,7 +90,7 @@ func (s *Subscription) Layers() (layers []LayerInfo, selected string) {
 			layers = append(layers, t.layerInfo(now))
 		}
 	}
-	if t := s.sinks[video].track; t != nil {
+	if t := s.layerOf(p.current); t != nil {
 		selected = t.cfg.RID
 	}
 	return layers, selected
@@ -100,7 +100,7 @@ func (s *Subscription) Layers() (layers []LayerInfo, selected string) {
 // selected; the zero time: it does not wait for one.
 func (s *Subscription) patience() (until time.Time) {
 	v := &s.sinks[video]
-	if s.selection == (Selection{}) || v.next == nil {
+	if s.selection == (Selection{}) || v.next == nil || s.cut.to != nil {
 		return until
 	}
 	v.next.mu.Lock()
@@ -125,7 +125,15 @@ func (s *Subscription) layerState(p *publication) layerState {
 	if p == nil || !p.current.hasLayers() || !p.current.layered.Load() {
 		return layerState{}
 	}
-	return layerState{p.current, p.current.revision, s.sinks[video].track}
+	return layerState{p.current, p.current.revision, s.layerOf(p.current)}
+}
+
+// layerOf is which layer of a claim the viewer gets, nil: none yet, or another's.
+func (s *Subscription) layerOf(c *Claim) *Track {
+	if t := s.sinks[video].track; t != nil && t.claim == c {
+		return t
+	}
+	return nil
 }
 
 // tellLayers tells the viewer of its layers, when there is news. If it is too

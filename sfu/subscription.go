@@ -11,6 +11,7 @@ import (
 // output is what a track writes to: an *egress.Stream, or a test's.
 type output interface {
 	Bind(src egress.Source, f egress.Format, backlog []*egress.Packet)
+	Join(src egress.Source, f egress.Format, packets []*egress.Packet)
 	Write(p *egress.Packet)
 	Hold()
 	Unbind(src egress.Source)
@@ -55,10 +56,11 @@ type Subscription struct {
 	selection      Selection
 	told           layerState // at the last call of LayersChanged
 	toldAt         time.Time
-	// restless: it waits for a keyframe of another layer, or has not been told
+	// restless: it waits for a keyframe of another track, or has not been told
 	// yet what it is to be told of layers. It must be looked at, though nothing
 	// changes for the others.
 	restless bool
+	cut      cut
 }
 
 // sink is one kind of media of a subscription.
@@ -217,7 +219,7 @@ func (s *Subscription) refresh(now time.Time) {
 	if !again.IsZero() {
 		due(again, now, &r.deadlines.some)
 	}
-	s.rest(s.sinks[video].next != nil || !again.IsZero())
+	s.rest(s.sinks[video].next != nil || s.cut.to != nil || !again.IsZero())
 	if live {
 		s.idleSince = time.Time{}
 		return
@@ -253,22 +255,25 @@ func (s *Subscription) target() string {
 // bind moves the sinks to the tracks of p, nil: to none. Audio goes first, so
 // that it need not wait for the burst of the video's backlog.
 func (s *Subscription) bind(p *publication, now time.Time) {
+	var to [kinds]*Track
 	for k := range kinds {
-		var t *Track
 		if p != nil {
-			t = p.current.choose(k, s.selection, s.sinks[k].track)
+			to[k] = p.current.choose(k, s.selection, s.sinks[k].track)
 		}
-		if t != nil && t.withheld.Load() {
-			t = nil
-		}
-		s.sinks[k].move(t, s.room.rooms, now)
-		if k == video {
-			s.sinks[k].restrict(s.selection)
+		if t := to[k]; t != nil && t.withheld.Load() {
+			to[k] = nil
 		}
 	}
+	how, stay := s.cutTo(p, to[video], now)
+	if stay {
+		return
+	}
+	s.sinks[audio].move(to[audio], changeAnew, s.room.rooms, now)
+	s.sinks[video].move(to[video], how, s.room.rooms, now)
+	s.sinks[video].restrict(s.selection)
 }
 
-func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
+func (s *sink) move(t *Track, how change, rs *Rooms, now time.Time) {
 	if s.out == nil {
 		return
 	}
@@ -276,9 +281,11 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 		s.next = nil
 		return
 	}
-	change := s.bound && t != nil && s.track.claim == t.claim && s.track.present() && !t.muted.Load()
-	if change && !s.ready(t, now) {
-		return
+	if s.bound && t != nil && s.track.claim == t.claim && s.track.present() && !t.muted.Load() {
+		if !s.ready(t, now) {
+			return
+		}
+		how = changeKeyed
 	}
 	from := s.track
 	if s.bound {
@@ -293,15 +300,15 @@ func (s *sink) move(t *Track, rs *Rooms, now time.Time) {
 	case !ok:
 		rs.unplayable.Add(1)
 		return
-	case change:
+	case how == changeKeyed:
 		s.seat = t.join(s.out, f)
 	default:
-		s.seat = t.attach(s.out, f, from)
+		s.seat = t.attach(s.out, f, from, how == changeLate)
 	}
 	s.bound = true
 }
 
-// ready tells whether the viewer can change over to a layer now. If not, the
+// ready tells whether the viewer can change over to a track now. If not, the
 // keyframe that it waits for is asked for.
 func (s *sink) ready(t *Track, now time.Time) bool {
 	t.awaited.Store(true) // before the look: a keyframe that comes after it is told of

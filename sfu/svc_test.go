@@ -112,7 +112,7 @@ func TestRestrictionDoesNotAllocate(t *testing.T) {
 		track.codec = codecVP9
 		for range viewers {
 			out := new(discard)
-			track.restrict(track.attach(out, egress.Format{}, nil), limits{spatial: 1})
+			track.restrict(track.attach(out, egress.Format{}, nil, false), limits{spatial: 1})
 		}
 		now, seq := time.Now(), uint16(0)
 		lower, upper := datagram(0, 0, vp9Packet(0, 0, true, false)), datagram(0, 0, vp9Packet(1, 0, false, false))

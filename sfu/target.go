@@ -30,8 +30,8 @@ func (t *Track) seat(v target) *seat {
 
 // attach makes out a viewer of the track, from the last keyframe on. One who
 // comes from another layer has seen what that shows, so he rather waits for a
-// new keyframe, unless it is known that none would come.
-func (t *Track) attach(out output, f egress.Format, from *Track) *seat {
+// new keyframe, unless it is known that none would come, or he has waited.
+func (t *Track) attach(out output, f egress.Format, from *Track, waited bool) *seat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := target{out: out, format: f}
@@ -39,7 +39,7 @@ func (t *Track) attach(out output, f egress.Format, from *Track) *seat {
 	if t.kind == video {
 		obedient, known := t.recv.habits()
 		age := t.cache.age(time.Now())
-		v.promised = obedient && age > oldGroup || from != nil && from.claim == t.claim && (obedient || !known)
+		v.promised = !waited && (obedient && age > oldGroup || from != nil && from.claim == t.claim && (obedient || !known))
 		if !v.promised {
 			backlog = t.cache.lend()
 		}
@@ -51,16 +51,13 @@ func (t *Track) attach(out output, f egress.Format, from *Track) *seat {
 	return t.seat(v)
 }
 
-// join makes out, which has been on another layer until now, a viewer of the
+// join makes out, which has been on another track until now, a viewer of the
 // track from the keyframe on that has just come. That is sent at once: a paced
 // start would only delay what the viewer has room for anyway.
 func (t *Track) join(out output, f egress.Format) *seat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out.Bind(t, f, nil)
-	for _, p := range t.cache.packets {
-		out.Write(p)
-	}
+	out.Join(t, f, t.cache.packets)
 	return t.seat(target{out: out, format: f})
 }
 

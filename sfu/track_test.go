@@ -370,7 +370,7 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 	for _, viewers := range []int{0, 100} {
 		track, claim := unread(t)
 		for range viewers {
-			track.attach(&discard{}, egress.Format{}, nil)
+			track.attach(&discard{}, egress.Format{}, nil, false)
 		}
 		b := datagram(1, 1, make([]byte, 1100))
 		copy(b[12:], vp8Delta)
@@ -392,7 +392,7 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 func BenchmarkFanOut(b *testing.B) {
 	track, claim := unread(b)
 	for range 1000 {
-		track.attach(&discard{}, egress.Format{}, nil)
+		track.attach(&discard{}, egress.Format{}, nil, false)
 	}
 	packet := datagram(1, 1, make([]byte, 1100))
 	copy(packet[12:], vp8Delta)
@@ -433,6 +433,7 @@ func (*discard) Bind(egress.Source, egress.Format, []*egress.Packet) {}
 func (*discard) Write(*egress.Packet)                                {}
 func (*discard) Unbind(egress.Source)                                {}
 func (*discard) Hold()                                               {}
+func (*discard) Join(egress.Source, egress.Format, []*egress.Packet) {}
 
 // FuzzTrack: no sequence of datagrams may make a track panic, break the order
 // of its cache, or hand out a packet under two numbers.
@@ -445,7 +446,7 @@ func FuzzTrack(f *testing.F) {
 		track.codec = codec(c % 6)
 		track.params.codec = track.codec
 		v := &viewer{}
-		track.attach(v, egress.Format{}, nil)
+		track.attach(v, egress.Format{}, nil, false)
 		now := time.Now()
 		for ; len(b) >= 3; b = b[3:] {
 			now = now.Add(time.Millisecond)
