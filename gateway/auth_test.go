@@ -84,6 +84,8 @@ var grantOf = map[string]string{
 	"HEAD /play/:room":                         "",
 	"GET /publish/:room":                       "",
 	"HEAD /publish/:room":                      "",
+	"GET /meet/:room":                          "",
+	"HEAD /meet/:room":                         "",
 	"GET /assets/*path":                        "",
 	"HEAD /assets/*path":                       "",
 }

@@ -104,6 +104,7 @@ func TestAnswers(t *testing.T) {
 		{name: "the list of rooms", method: "GET", path: "/", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
 		{name: "the player", method: "GET", path: "/play/demo", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
 		{name: "the publisher", method: "HEAD", path: "/publish/demo", status: 200},
+		{name: "the call", method: "GET", path: "/meet/demo", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			resp := n.do(t, tc.method, tc.path, tc.headers, tc.body)

@@ -1,6 +1,6 @@
 // Package web holds the pages that come with the gateway: the list of rooms, a
-// player and a publisher. They are plain ES modules and one style sheet, embedded
-// as written: no build step, nothing from another origin.
+// player, a publisher and a call. They are plain ES modules and style sheets,
+// embedded as written: no build step, nothing from another origin.
 //
 // The pages are the same bytes for every room; their scripts read the room from the
 // address. Only the paths of the assets are changed, once, in New: they get a
@@ -42,6 +42,8 @@ type Pages struct {
 	Index http.Handler
 	// Play and Publish serve every room; for "/play/{room}" and "/publish/{room}".
 	Play, Publish http.Handler
+	// Meet serves every room, too; for "/meet/{room}".
+	Meet http.Handler
 	// Assets serves what the pages refer to; for every path below "/assets/".
 	Assets http.Handler
 }
@@ -66,6 +68,7 @@ func New(cfg Config) (*Pages, error) {
 		Index:   page("index.html"),
 		Play:    page("play.html"),
 		Publish: page("publish.html"),
+		Meet:    page("meet.html"),
 		Assets:  &assetHandler{files: files, version: version},
 	}, nil
 }

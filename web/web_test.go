@@ -18,7 +18,7 @@ import (
 
 // pagesOf lists the pages with a path that each is served at.
 func pagesOf(p *web.Pages) map[string]http.Handler {
-	return map[string]http.Handler{"/": p.Index, "/play/room": p.Play, "/publish/room": p.Publish}
+	return map[string]http.Handler{"/": p.Index, "/play/room": p.Play, "/publish/room": p.Publish, "/meet/room": p.Meet}
 }
 
 func newPages(t *testing.T) *web.Pages {
@@ -400,10 +400,16 @@ func TestEveryElementTheScriptsNameExists(t *testing.T) {
 	files := make(map[string][]byte)
 	sources(t, func(name string, content []byte) { files[name] = content })
 	asked := regexp.MustCompile(`\$\('([a-z-]+)'\)`)
-	for _, page := range []string{"index", "play", "publish"} {
-		for _, match := range asked.FindAllSubmatch(files[page+".js"], -1) {
-			if !bytes.Contains(files[page+".html"], []byte(`id="`+string(match[1])+`"`)) {
-				t.Errorf("%s.js asks for #%s, which %s.html lacks", page, match[1], page)
+	scripts := map[string][]string{
+		"index": {"index.js"}, "play": {"play.js"}, "publish": {"publish.js"},
+		"meet": {"meet.js", "lobby.js", "panel.js", "tiles.js"},
+	}
+	for page, names := range scripts {
+		for _, name := range names {
+			for _, match := range asked.FindAllSubmatch(files[name], -1) {
+				if !bytes.Contains(files[page+".html"], []byte(`id="`+string(match[1])+`"`)) {
+					t.Errorf("%s asks for #%s, which %s.html lacks", name, match[1], page)
+				}
 			}
 		}
 	}

@@ -12,6 +12,7 @@
  * @property {number} width pixels
  * @property {number} height pixels
  * @property {number} fps
+ * @property {boolean} [voice] false: the microphone does not stand in for a screen without sound
  */
 
 /** @returns {boolean} whether this page may ask for cameras at all */
@@ -54,7 +55,7 @@ async function captureScreen(wish) {
   // Text has to stay sharp: rather fewer frames than a blurred screen.
   for (const track of stream.getVideoTracks()) track.contentHint = 'detail';
   // The screen's own sound if the reader shared it; else the microphone, if there is one.
-  if (wish.audio && stream.getAudioTracks().length === 0) {
+  if (wish.audio && wish.voice !== false && stream.getAudioTracks().length === 0) {
     try {
       const voice = await navigator.mediaDevices.getUserMedia({ audio: microphone(wish) });
       for (const track of voice.getAudioTracks()) stream.addTrack(track);

@@ -27,6 +27,7 @@ const OUTDONE = {
  * @property {State} state
  * @property {import('./problem.js').Words} [words] for waiting, retrying and refused
  * @property {number} [retryMs] until the next attempt, for waiting and retrying
+ * @property {Problem} [problem] the gateway's own word, for refused
  */
 
 /**
@@ -80,12 +81,13 @@ export class Connection extends EventTarget {
    * @param {'viewer' | 'publisher'} options.role
    * @param {() => string} options.token asked at each attempt
    * @param {(pc: RTCPeerConnection) => void} options.prepare adds the transceivers
+   * @param {() => RTCIceServer[]} [options.iceServers] known before the answer, asked at each attempt
    * @param {(sdp: string) => string} [options.offered] last change to the offer
    * @param {(sdp: string) => string} [options.answered] last change to the answer
    */
   constructor(options) {
     super();
-    this.#options = { offered: (sdp) => sdp, answered: (sdp) => sdp, ...options };
+    this.#options = { offered: (sdp) => sdp, answered: (sdp) => sdp, iceServers: () => [], ...options };
   }
 
   /** Connects and stays connected until stop(). Does nothing while running. */
@@ -113,6 +115,14 @@ export class Connection extends EventTarget {
     return session === this.#session ? words : null;
   }
 
+  /**
+   * There is a newer token: the session in force takes it, too.
+   * @param {string} token
+   */
+  async refresh(token) {
+    await this.#session?.refresh(token);
+  }
+
   /** Ends the session and tells the gateway. Also right in a pagehide listener. */
   stop() {
     this.#session?.close();
@@ -133,7 +143,7 @@ export class Connection extends EventTarget {
       const outcome = await this.#attempt(signal);
       if (signal.aborted) return;
       if (outcome.refused) {
-        this.#set('refused', { words: outcome.words });
+        this.#set('refused', { words: outcome.words, problem: outcome.problem });
         return;
       }
       const stable = performance.now() - began > STABLE_MS;
@@ -161,7 +171,7 @@ export class Connection extends EventTarget {
     facts.attempts++;
     facts.t0 = performance.now();
     const since = () => Math.round(performance.now() - facts.t0);
-    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: this.#options.iceServers() });
     this.pc = pc;
     this.answer = '';
     let session = null;
@@ -221,7 +231,7 @@ export class Connection extends EventTarget {
     const ownGhost = conflict && !viewer && this.facts.history.some((entry) => entry.state === 'connected');
     const waiting = conflict && viewer;
     const passing = error.status === 0 || error.status === 408 || error.status === 429 || error.status >= 500;
-    return { refused: !waiting && !ownGhost && !passing, waiting, words, afterMs: error.retryAfterMs };
+    return { refused: !waiting && !ownGhost && !passing, waiting, words, problem: error, afterMs: error.retryAfterMs };
   }
 
   /** @param {State} state @param {Partial<Change>} [more] */

@@ -84,7 +84,7 @@ function makeRow(name) {
   const pill = make('span', 'pill');
   pill.dataset.tone = 'live';
   pill.append(make('span', 'dot'), document.createTextNode('Live'));
-  const links = [['play', 'Watch', 'primary'], ['publish', 'Publish', 'secondary']].map(([page, text, tone]) => {
+  const links = [['play', 'Watch', 'primary'], ['publish', 'Publish', 'secondary'], ['meet', 'Meet', 'secondary']].map(([page, text, tone]) => {
     const link = /** @type {HTMLAnchorElement} */ (make('a', `button ${tone}`, text));
     link.href = pageURL(page, name);
     link.setAttribute('aria-label', `${text}: ${name}`);
@@ -167,7 +167,8 @@ function drawTools() {
 
 $('go').addEventListener('submit', (event) => {
   event.preventDefault();
-  const page = event.submitter?.value === 'play' ? 'play' : 'publish';
+  const asked = event.submitter?.value ?? '';
+  const page = ['play', 'meet'].includes(asked) ? asked : 'publish';
   location.href = pageURL(page, $('name').value.trim());
 });
 $('name').addEventListener('input', drawTools);

@@ -59,6 +59,22 @@ export class Session {
     }
   }
 
+  /**
+   * Puts a newer token in the place of the one that the session was made with, so that it lives on
+   * when that one ends. Media is not touched.
+   * @param {string} token
+   * @returns {Promise<boolean>} whether the gateway agreed; a session without an owner has no token to renew
+   */
+  async refresh(token) {
+    this.#token = token;
+    try {
+      const response = await send(`${this.url}/refresh`, PATCH_TIMEOUT_MS, undefined, { method: 'POST', headers: bearer(token) });
+      return response.ok;
+    } catch {
+      return false; // the session tells by its end what that meant
+    }
+  }
+
   /** The gateway has ended the session by itself: close() has nothing left to do. */
   ended() {
     this.#closed = true;

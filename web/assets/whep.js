@@ -18,11 +18,13 @@ export class Player extends Connection {
    * @param {string} options.url /whep/{room} or /whep/{room}/{publication}
    * @param {() => string} options.token
    * @param {HTMLVideoElement} options.video
+   * @param {() => RTCIceServer[]} [options.iceServers]
    */
-  constructor({ url, token, video }) {
+  constructor({ url, token, video, iceServers = () => [] }) {
     super({
       url,
       token,
+      iceServers,
       role: 'viewer',
       offered: withStereo,
       prepare: (pc) => this.#prepare(pc),

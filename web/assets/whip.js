@@ -26,10 +26,11 @@ export class Publisher extends Connection {
    * @param {() => string} options.token
    * @param {MediaStream} options.stream
    * @param {Sending} options.sending
+   * @param {() => RTCIceServer[]} [options.iceServers]
    */
-  constructor({ url, token, stream, sending }) {
+  constructor({ url, token, stream, sending, iceServers = () => [] }) {
     const munge = (sdp) => (sending.stereo ? withStereo(sdp) : sdp);
-    super({ url, token, role: 'publisher', offered: munge, answered: munge, prepare: (pc) => this.#prepare(pc) });
+    super({ url, token, iceServers, role: 'publisher', offered: munge, answered: munge, prepare: (pc) => this.#prepare(pc) });
     this.#stream = stream;
     this.#sending = sending;
   }
