@@ -39,6 +39,9 @@ type Config struct {
 	WHEPServerOffer  bool          `name:"whep-legacy-server-offer" default:"false" help:"Answer an empty WHEP POST with an offer, as the first drafts of WHEP had it, for players of that time."`
 	ConsentTimeout   time.Duration `name:"consent-timeout" default:"30s" placeholder:"DURATION" help:"Silence after which a session ends: no connectivity check, no media, no report."`
 
+	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR,..." help:"Addresses of reverse proxies before the node. Limits by address then count the client that the last of them names in X-Forwarded-For."`
+	FrameAncestors []string       `name:"frame-ancestors" placeholder:"ORIGIN,..." help:"Origins whose pages may show the pages of the node in a frame, such as https://example.org. Empty: none."`
+
 	Aliases []string `name:"aliases" placeholder:"NAME,..." help:"Take WHIP and WHEP URLs of other products, too: mediamtx (/{room}/whip, /{room}/whep), broadcast-box (/api/whip, /api/whep, with the room as bearer token, or a token for one room)."`
 
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`

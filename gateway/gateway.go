@@ -71,7 +71,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if err := g.loadFiles(&cfg); err != nil {
 		return nil, err
 	}
-	if g.pages, err = web.New(web.Config{}); err != nil {
+	if g.pages, err = web.New(web.Config{FrameAncestors: cfg.FrameAncestors}); err != nil {
 		return nil, err
 	}
 	// The registry before sockets: whoever is second in a directory is told

@@ -77,7 +77,7 @@ func (g *Gateway) handler() http.Handler {
 	for _, r := range g.routes() {
 		router.Handle(r.method, r.path, g.handle(r.path, r.handler))
 	}
-	return g.aliases(router)
+	return g.forwarded(g.aliases(router))
 }
 
 // always answers every request with one problem.
