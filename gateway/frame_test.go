@@ -10,7 +10,7 @@ import (
 
 func TestFrameAncestors(t *testing.T) {
 	for want, ancestors := range map[string][]string{
-		"frame-ancestors 'none'": nil,
+		"frame-ancestors 'none'":                                   nil,
 		"frame-ancestors https://a.example https://b.example:8443": {"https://a.example", "https://b.example:8443"},
 	} {
 		n := start(t, func(c *gateway.Config) { c.FrameAncestors = ancestors })

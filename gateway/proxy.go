@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -33,8 +34,8 @@ func clientOf(r *http.Request, trusted []netip.Prefix) (client netip.Addr, ok bo
 		return client, false
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := parseHop(strings.TrimSpace(hops[i]))
+	for _, text := range slices.Backward(hops) {
+		hop, err := parseHop(strings.TrimSpace(text))
 		if err != nil {
 			break
 		}
