@@ -13,7 +13,7 @@
 //
 // [Keys] verifies JWTs by a secret or by public keys, and makes them where it can sign; [Issuer]
 // makes and verifies those that `join` gives, with keys that all nodes share. [JWKS] verifies by the
-// keys that a URL serves. [HashPassword] and [CheckPassword] are for passwords of rooms. [Chain] asks several
+// keys that a URL serves, [Webhook] by asking a service of the operator's. [HashPassword] and [CheckPassword] are for passwords of rooms. [Chain] asks several
 // verifiers, and [Policy] says what a JWT must say besides what it allows. Every refusal is one
 // of the errors of this package, and none repeats what it was given.
 //
