@@ -21,7 +21,7 @@ const (
 	RoomChanged        Type = "room.changed"        // data: Settings; locked or unlocked
 	RoomEnded          Type = "room.ended"          // no data; the last of a log
 	MessageSent        Type = "message"             // data: Message
-	Snapshot           Type = "snapshot"            // of a listener, not of the log: data: State
+	Snapshot           Type = "snapshot"            // of a listener, not of the log; data: Beginning
 )
 
 // Event is one line of a room's log.
@@ -122,4 +122,16 @@ type State struct {
 	Program      *string       `json:"program"`
 	Locked       bool          `json:"locked"`
 	Messages     []Event       `json:"messages"` // the last ones, oldest first
+}
+
+// Beginning is what a listener gets first, and again when events that he should
+// have had are no longer there.
+type Beginning struct {
+	State
+	// Life tells this log from others of rooms of this name: with a seq it is
+	// the id of an event.
+	Life string `json:"life"`
+	// Missed is how many events he will not get, because he was too slow or away
+	// for too long. What they changed is in the state.
+	Missed uint64 `json:"missed,omitempty"`
 }

@@ -13,6 +13,8 @@ import (
 const tokenFile = `
 publish-key    demo     publish
 watch-key-1    demo     subscribe
+listen-key-1   demo     subscribe
+record-key-1   demo     record
 other-room-key other    publish,subscribe,moderate,admin
 moderate-key   demo     moderate
 admin-key-1    demo     admin
@@ -36,6 +38,11 @@ var grantOf = map[string]string{
 	"POST /whip/:room/:publication":            "publish-key",
 	"POST /whep/:room":                         "watch-key-1",
 	"POST /whep/:room/:publication":            "watch-key-1",
+	"GET /v1/rooms/:room/events":               "listen-key-1",
+	"HEAD /v1/rooms/:room/events":              "listen-key-1",
+	"GET /v1/rooms/:room/messages":             "listen-key-1",
+	"HEAD /v1/rooms/:room/messages":            "listen-key-1",
+	"POST /v1/rooms/:room/messages":            "listen-key-1",
 	"GET /v1/rooms":                            "admin-key-1",
 	"HEAD /v1/rooms":                           "admin-key-1",
 	"POST /v1/rooms":                           "all-admin-key",
@@ -134,6 +141,9 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 				t.Errorf("%s with %s: WWW-Authenticate is %q, want %q", route, tc.name, got, tc.wantAuth)
 			}
 		}
+		if route == "GET /v1/rooms/:room/events" {
+			method = http.MethodHead // the stream has no end
+		}
 		for _, scheme := range []string{"Bearer ", "bearer ", "BEARER  "} {
 			resp := n.do(t, method, path, []string{"Authorization", scheme + need}, "")
 			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
@@ -145,10 +155,14 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 
 // otherGrant is a token for the room demo that lacks the grant of need.
 func otherGrant(need string) string {
-	if need == "watch-key-1" {
+	switch need {
+	case "watch-key-1":
 		return "publish-key" // publishing is not watching
+	case "listen-key-1":
+		return "record-key-1" // everybody else in a room may listen
+	default:
+		return "watch-key-1"
 	}
-	return "watch-key-1"
 }
 
 func TestOpenNodeIgnoresAuthorization(t *testing.T) {

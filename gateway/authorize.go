@@ -35,6 +35,9 @@ func (g *Gateway) bearer(r *http.Request) (grants auth.Grants, present bool, err
 // and the operator allows it, the token of an endpoint's URL takes their place.
 func (g *Gateway) credentials(r *http.Request) []string {
 	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		headers = offeredToken(r)
+	}
 	if len(headers) > 0 || !g.cfg.AuthAllowQuery || !isEndpoint(r.URL.Path) {
 		return headers
 	}

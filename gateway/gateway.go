@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/cluster"
+	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -42,6 +43,7 @@ type Gateway struct {
 	whip     whip.Endpoint
 	whep     whep.Endpoint
 	pages    *web.Pages
+	hub      *events.Hub // the logs of the rooms
 
 	roomsMu sync.Mutex // makes changes of a room's settings one at a time
 	ready   atomic.Bool
@@ -84,6 +86,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 			err = errors.Join(err, g.closeListeners(), g.registry.Close())
 		}
 	}()
+	g.hub = events.NewHub(events.Config{Log: log, Keep: g.keepsLog})
 	// HTTP before media: its port and address are the defaults of the rest.
 	if g.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
@@ -101,11 +104,13 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	g.sessions, err = session.NewTable(session.Config{
 		Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise,
 		ConsentTimeout: cfg.ConsentTimeout, LenientPatch: cfg.PatchLenient, Simulcast: cfg.Simulcast,
+		OnEvent: g.announceSession,
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
 	rooms := sfu.DefaultConfig()
+	rooms.OnEvent = g.announceRoom
 	rooms.MaxRooms, rooms.MaxPublications, rooms.MaxViewers = cfg.MaxRooms, cfg.MaxPublications, cfg.MaxViewers
 	g.rooms = sfu.NewRooms(rooms, log)
 	g.whip = whip.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
@@ -239,6 +244,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	running.Go(func() { newRelief(g.log).run(watching) })
 	running.Go(func() { g.load.Run(watching) })
+	running.Go(func() { g.hub.Run(watching) })
 	g.ready.Store(true)
 	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
 
@@ -257,9 +263,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	// Rooms after sessions: closing sessions closes claims and subscriptions,
 	// which rooms only have to wait for.
 	g.rooms.Close()
+	// Event streams after rooms: they tell of the ends.
+	g.hub.Close()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	err = errors.Join(err, shutdown(stop, public))
+	g.hub.Wait()
 	// Admin last: probes and scrapes see the stop to its end.
 	err = errors.Join(err, shutdown(stop, admin))
 	stopWatching()

@@ -43,7 +43,7 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	return g.whip.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity})
+	return g.whip.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity, Name: grants.Name})
 }
 
 func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
@@ -59,7 +59,7 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	err = g.whep.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity})
+	err = g.whep.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity, Name: grants.Name})
 	switch {
 	case err == nil:
 		return nil

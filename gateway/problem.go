@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 	"github.com/sluicemedia/sluice/whep"
@@ -43,6 +44,7 @@ var problems = []problem{
 	{"too-many-rooms", http.StatusTooManyRequests, "Rooms are made too fast.", "Make fewer at a time: 100 at once and 10 a second are allowed. A room also comes into being by itself when somebody publishes there.", 3},
 	{"too-many-listeners", http.StatusTooManyRequests, "Too many event streams are open.", "Close those that nobody reads. One address may have 200, one room 5000.", 10},
 	{"too-many-streams", http.StatusTooManyRequests, "The session has too many event streams.", "End one with DELETE, or read one that is there.", 10},
+	{"too-many-messages", http.StatusTooManyRequests, "Too many messages were sent.", "Send slower: 20 a second, and 60 at once.", 2},
 	{"media-type", http.StatusUnsupportedMediaType, "The body has the wrong media type.", "Send offers as application/sdp, fragments as application/trickle-ice-sdpfrag, everything else as application/json.", 0},
 	{"too-large", http.StatusRequestEntityTooLarge, "The body is too large.", "Offers, fragments and JSON are bounded at 64 KiB.", 0},
 	{"too-slow", http.StatusRequestTimeout, "The body came too slowly.", "Send it within 5 seconds.", 0},
@@ -98,6 +100,11 @@ var causes = []struct {
 	{sfu.ErrNoLayer, whep.ProblemLayer},
 	{whep.ErrNoStream, "stream-not-found"},
 	{whep.ErrTooManyStreams, "too-many-streams"},
+	{events.ErrTooManyListeners, "too-many-listeners"},
+	{events.ErrTooManyRooms, "too-many-listeners"},
+	{events.ErrTooManyMessages, "too-many-messages"},
+	{events.ErrCommand, "json-malformed"},
+	{events.ErrClosed, "stopping"},
 	{sfu.ErrPublicationBusy, "publication-busy"},
 	{sfu.ErrNotLive, "not-live"},
 	{sfu.ErrRoomNotFound, "room-not-found"},
@@ -136,6 +143,7 @@ func lookup(name string) (p problem, known bool) {
 func problemOf(err error) (p problem, detail string) {
 	var own *problemError
 	var offer *session.OfferError
+	var draft *events.DraftError
 	var known bool
 	switch {
 	case errors.As(err, &own):
@@ -144,6 +152,9 @@ func problemOf(err error) (p problem, detail string) {
 	case errors.As(err, &offer):
 		detail = offer.Detail
 		p, known = lookup(offer.Problem)
+	case errors.As(err, &draft):
+		detail = draft.Detail
+		p, known = lookup("field-invalid")
 	default:
 		name := ""
 		for _, c := range causes {

@@ -49,6 +49,8 @@ func (g *Gateway) routes() []route {
 	add("/v1/rooms/:room/sessions", map[string]handler{"GET": g.listSessions})
 	add("/v1/rooms/:room/sessions/:session", map[string]handler{"DELETE": g.kickSession})
 	add("/v1/rooms/:room/publications", map[string]handler{"GET": g.listPublications})
+	add("/v1/rooms/:room/events", map[string]handler{"GET": g.getRoomEvents})
+	add("/v1/rooms/:room/messages", map[string]handler{"GET": g.listMessages, "POST": g.postMessage, "OPTIONS": acceptJSON})
 
 	add("/healthz", map[string]handler{"GET": g.getHealth})
 	add("/readyz", map[string]handler{"GET": g.getReady})

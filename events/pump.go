@@ -1,0 +1,85 @@
+package events
+
+import "time"
+
+// pump takes from a listener what there is to send, and sees to it that
+// something is sent now and then.
+type pump struct {
+	listener *Listener
+	gone     <-chan struct{} // the reader is
+	over     <-chan struct{} // the reader's time is; nil: it never is
+	replies  <-chan []byte   // what else there is to send; nil: nothing
+
+	// They return false when the reader cannot be reached.
+	send  func([]*frame) bool
+	reply func([]byte) bool
+	alive func() bool // gives a sign of life
+}
+
+// ending is why a pump stopped.
+type ending int
+
+const (
+	endLost   ending = iota // the reader left, or cannot be reached
+	endRoom                 // the log has ended
+	endOver                 // the reader's time is over
+	endClosed               // the hub is closed
+)
+
+// run sends until there is a reason to end.
+func (p *pump) run() ending {
+	quiet := time.NewTicker(keepaliveGap)
+	defer quiet.Stop()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	for {
+		batch, err := p.listener.Take()
+		if err != nil {
+			return endLost
+		}
+		sent := len(batch.frames) > 0
+		if sent {
+			quiet.Reset(keepaliveGap)
+			if !p.send(batch.frames) {
+				return endLost
+			}
+		}
+		if batch.Ended {
+			return endRoom
+		}
+		more, rested := batch.More, (<-chan time.Time)(nil)
+		if sent {
+			pause.Reset(writeGap)
+			more, rested = nil, pause.C
+		}
+		if why, on := p.wait(more, rested, quiet.C); !on {
+			return why
+		}
+	}
+}
+
+// wait returns true when it is time to look for events again.
+func (p *pump) wait(more <-chan struct{}, rested, quiet <-chan time.Time) (why ending, on bool) {
+	for {
+		select {
+		case <-more:
+			return 0, true
+		case <-rested:
+			return 0, true
+		case text := <-p.replies:
+			if !p.reply(text) {
+				return endLost, false
+			}
+		case <-quiet:
+			if !p.alive() {
+				return endLost, false
+			}
+		case <-p.over:
+			return endOver, false
+		case <-p.listener.Closing():
+			return endClosed, false
+		case <-p.gone:
+			return endLost, false
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/sluicemedia/sluice/events"
+)
+
+// roomEvent waits for an event of a type; others before it are fine.
+func (s *sse) roomEvent(t *testing.T, kind events.Type) events.Event {
+	t.Helper()
+	for {
+		got := s.next(t)
+		if got.kind != string(kind) {
+			continue
+		}
+		var e events.Event
+		if err := json.Unmarshal([]byte(got.data), &e); err != nil {
+			t.Fatalf("%s: %v", got.data, err)
+		}
+		return e
+	}
+}
+
+// TestRoomEvents follows a room by server-sent events, over both versions of HTTP.
+func TestRoomEvents(t *testing.T) {
+	for name, version := range map[string]over{"HTTP/1.1": http1, "HTTP/2": http2} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t)
+			client := version.client(t)
+			s := openStream(t, client, n.LocalURL()+"/v1/rooms/demo/events")
+			if got := s.response.Header.Get("Content-Type"); got != "text/event-stream" {
+				t.Fatalf("got %d %q", s.response.StatusCode, got)
+			}
+			s.roomEvent(t, events.Snapshot)
+			posted := n.do(t, "POST", "/v1/rooms/demo/messages", []string{"Content-Type", "application/json"}, `{"text":"hello"}`)
+			if posted.StatusCode != http.StatusCreated {
+				t.Fatalf("got %d %s", posted.StatusCode, posted.Body)
+			}
+			first := s.next(t)
+			if first.kind != string(events.MessageSent) || first.data != posted.Body {
+				t.Errorf("got the event %+v, want %s", first, posted.Body)
+			}
+			s.close()
+
+			n.do(t, "POST", "/v1/rooms/demo/messages", []string{"Content-Type", "application/json"}, `{"kind":"wave","body":{"n":1}}`)
+			again := openStream(t, client, n.LocalURL()+"/v1/rooms/demo/events", "Last-Event-ID", first.id)
+			second := again.next(t)
+			var e events.Event
+			var m events.Message
+			if err := json.Unmarshal([]byte(second.data), &e); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(e.Data, &m); err != nil {
+				t.Fatal(err)
+			}
+			if e.Seq != 2 || m.Kind != "wave" || string(m.Body) != `{"n":1}` {
+				t.Errorf("got %+v after the first event, want the second", second)
+			}
+
+			listed := n.do(t, "GET", "/v1/rooms/demo/messages", nil, "")
+			if listed.StatusCode != http.StatusOK || strings.Count(listed.Body, `"type":"message"`) != 2 {
+				t.Errorf("got %d %s, want both messages", listed.StatusCode, listed.Body)
+			}
+		})
+	}
+}
+
+// TestRoomEventsWebSocket talks both ways over one connection.
+func TestRoomEventsWebSocket(t *testing.T) {
+	n := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, n.LocalURL()+"/v1/rooms/demo/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.CloseNow() }() // it may have ended
+	read := func() (got struct {
+		events.Event
+		Ref, ID string
+		Problem struct{ Type string }
+	},
+	) {
+		t.Helper()
+		_, text, err := conn.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return got
+	}
+	say := func(text string) {
+		t.Helper()
+		if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(); got.Type != events.Snapshot {
+		t.Fatalf("got %+v first, want a snapshot", got)
+	}
+	say(`{"type":"message","text":"hello","ref":"7"}`)
+	var seen []events.Type
+	for range 2 {
+		got := read()
+		seen = append(seen, got.Type)
+		if got.Seq != 1 || got.Type == "ack" && (got.Ref != "7" || got.ID == "") {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if seen[0] == seen[1] {
+		t.Errorf("got %v, want the event and its acknowledgement", seen)
+	}
+	for text, want := range map[string]string{
+		`{"type":"dance","ref":"8"}`:   "/problems/json-malformed",
+		`{"type":"message","text":""}`: "/problems/field-invalid",
+		`no`:                           "/problems/json-malformed",
+	} {
+		say(text)
+		if got := read(); got.Type != "error" || got.Problem.Type != want {
+			t.Errorf("%s: got %+v, want %s", text, got, want)
+		}
+	}
+	began := time.Now()
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the node took %v to stop", took)
+	}
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("got %v at the end of the node, want 1001", err)
+	}
+}
+
+// TestRoomEventsAreGuarded asks with all kinds of tokens.
+func TestRoomEventsAreGuarded(t *testing.T) {
+	n := start(t, withTokens(t))
+	for _, c := range []struct {
+		headers []string
+		want    int
+	}{
+		{nil, http.StatusUnauthorized},
+		{[]string{"Authorization", "Bearer wrong-token"}, http.StatusUnauthorized},
+		{[]string{"Authorization", "Bearer other-room-key"}, http.StatusForbidden},
+		{[]string{"Authorization", "Bearer record-key-1"}, http.StatusForbidden},
+		{[]string{"Authorization", "Bearer moderate-key"}, http.StatusOK},
+		{[]string{"Authorization", "Bearer watch-key-1"}, http.StatusOK},
+		{[]string{"Sec-WebSocket-Protocol", events.Subprotocol + ", bearer.watch-key-1"}, http.StatusOK},
+	} {
+		if got := n.do(t, "HEAD", "/v1/rooms/demo/events", c.headers, ""); got.StatusCode != c.want {
+			t.Errorf("events with %v: got %d, want %d", c.headers, got.StatusCode, c.want)
+		}
+		want := c.want
+		if want == http.StatusOK {
+			want = http.StatusCreated
+		}
+		got := n.do(t, "POST", "/v1/rooms/demo/messages", append(c.headers, "Content-Type", "application/json"), `{"text":"hello"}`)
+		if got.StatusCode != want {
+			t.Errorf("messages with %v: got %d, want %d", c.headers, got.StatusCode, want)
+		}
+	}
+}
