@@ -30,6 +30,7 @@ type result struct {
 	Revocation *Revocation `json:",omitempty"`
 	Member     *Member     `json:",omitempty"`
 	Owner      *Owner      `json:",omitempty"`
+	Released   []string    `json:",omitempty"`
 }
 
 func refused(c code) result { return result{Code: c} }
@@ -81,6 +82,14 @@ func (t *txn) run(c command) result {
 		return with(c, t.removeKey)
 	case joinNode:
 		return with(c, t.join)
+	case setNodeState:
+		return with(c, t.setState)
+	case claimRoom:
+		return with(c, t.claim)
+	case moveRoom:
+		return with(c, t.move)
+	case releaseRooms:
+		return with(c, t.release)
 	default:
 		return refused(unknownCommand)
 	}
@@ -204,25 +213,4 @@ func (t *txn) removeKey(b nameBody) result {
 	}
 	t.listed(Change{Kind: KeyRemoved, Key: &k})
 	return result{}
-}
-
-// join makes a node a member, or a new incarnation of one. All that its former
-// incarnation owned can be claimed from then on.
-func (t *txn) join(m Member) result {
-	if !legalKey(m.Node) || !legalKey(m.Voter) {
-		return refused(invalid)
-	}
-	nodes := t.tx.Bucket(nodeBucket)
-	for _, other := range all[Member](nodes) {
-		// The same directory under another name: the old name is gone.
-		if other.Voter == m.Voter && other.Node != m.Node && other.State != Dead {
-			other.State = Dead
-			t.must(put(nodes, other.Node, other))
-			t.change(Change{Kind: MemberChanged, Member: &other})
-		}
-	}
-	m.Incarnation, m.State = t.index, Up
-	t.must(put(nodes, m.Node, m))
-	t.change(Change{Kind: MemberChanged, Member: &m})
-	return result{Member: &m}
 }

@@ -22,7 +22,7 @@ const (
 	setNodeState
 	claimRoom
 	moveRoom
-	releaseRoom
+	releaseRooms
 )
 
 // commandFormat is the first byte of every command. Another number means
@@ -33,6 +33,7 @@ const (
 	maxCommand   = 256 << 10 // bytes of one command; raft advises against more than twice that
 	maxRequestID = 256
 	maxName      = 256 // of rooms, nodes, keys: bounds what becomes a key of the store
+	maxRelease   = 256 // rooms released by one command
 )
 
 // Request makes a write safe to repeat. The zero value is a write of its own.

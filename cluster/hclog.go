@@ -23,7 +23,7 @@ func (l raftLog) write(level slog.Level, msg string, args []any) {
 			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
-	l.to.Log(context.Background(), level, "raft", append([]any{slog.String("event", msg)}, args...)...) //nolint:forbidigo,sloglint // raft has no context, and names and texts of its own
+	l.to.Log(context.Background(), level, "raft", append([]any{slog.String("event", msg)}, args...)...) //nolint:forbidigo // raft has no context
 }
 
 func (l raftLog) Info(msg string, args ...any)  { l.write(slog.LevelDebug, msg, args) }
@@ -31,7 +31,7 @@ func (l raftLog) Warn(msg string, args ...any)  { l.write(slog.LevelDebug, msg, 
 func (l raftLog) Error(msg string, args ...any) { l.write(slog.LevelWarn, msg, args) }
 
 func (l raftLog) With(args ...any) hclog.Logger {
-	return raftLog{l.Logger, l.to.With(args...)} //nolint:sloglint // raft has names of its own
+	return raftLog{l.Logger, l.to.With(args...)}
 }
 func (l raftLog) Named(string) hclog.Logger      { return l }
 func (l raftLog) ResetNamed(string) hclog.Logger { return l }

@@ -35,7 +35,7 @@ type Node struct {
 	machine     *machine
 	transport   *raft.InmemTransport
 	raft        *raft.Raft
-	incarnation uint64
+	self        Member
 	writes      writeStats
 
 	mu      sync.Mutex // guards closed
@@ -131,7 +131,7 @@ func (n *Node) catchUp(ctx context.Context, self Member) error {
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	n.incarnation = res.Member.Incarnation
+	n.self = *res.Member
 	return nil
 }
 

@@ -57,6 +57,20 @@ func (n *Node) Members() []Member {
 	return list
 }
 
+// Self is this node as it joined.
+func (n *Node) Self() Member { return n.self }
+
+// Owner is the node that has a room. false: nobody has it, or whoever had it
+// is gone.
+func (n *Node) Owner(room string) (owner Owner, ok bool) {
+	n.read(func(tx *bbolt.Tx) {
+		if owner, ok = get[Owner](tx.Bucket(ownerBucket), room); ok {
+			ok = (&txn{tx: tx}).holds(owner)
+		}
+	})
+	return owner, ok
+}
+
 func (n *Node) read(fn func(*bbolt.Tx)) {
 	err := n.machine.view(func(tx *bbolt.Tx) error {
 		fn(tx)
