@@ -25,8 +25,7 @@ type machine struct {
 	dir      string
 	log      *slog.Logger
 	onChange func(Change)
-	// write stands between us and the disk, so that tests can fill it up.
-	write func(*bbolt.DB, func(*bbolt.Tx) error) error
+	fault    func() error // what the disk says to a write, in tests; nil: what it does
 
 	mu      sync.Mutex // guards current and the references of every stateFile
 	current *stateFile
@@ -71,8 +70,8 @@ type stateFile struct {
 	refs int // machine.mu; the machine's own is one
 }
 
-func openMachine(dir string, log *slog.Logger, onChange func(Change)) (*machine, error) {
-	old, err := filepath.Glob(filepath.Join(dir, "fsm-*"))
+func openMachine(cfg Config) (*machine, error) {
+	old, err := filepath.Glob(filepath.Join(cfg.Dir, "fsm-*"))
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +80,7 @@ func openMachine(dir string, log *slog.Logger, onChange func(Change)) (*machine,
 			return nil, err
 		}
 	}
-	m := &machine{dir: dir, log: log, onChange: onChange, stopping: make(chan struct{})}
-	m.write = func(db *bbolt.DB, fn func(*bbolt.Tx) error) error { return db.Update(fn) }
+	m := &machine{dir: cfg.Dir, log: cfg.Log, onChange: cfg.OnChange, fault: cfg.stateFault, stopping: make(chan struct{})}
 	m.revocations.Store(new([]Revocation))
 	m.keys.Store(new([]Key))
 	db, err := openBolt(m.nextPath(), disposable)
@@ -190,7 +188,7 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 // of a stop: from then on nothing is applied.
 func (m *machine) park(fn func(*bbolt.Tx) error) error {
 	for wait := firstRetry; !m.stopped; wait = min(2*wait, lastRetry) {
-		err := m.write(m.current.db, fn) // only we replace current
+		err := updateBolt(m.current.db, m.fault, fn) // only we replace current
 		if err == nil {
 			m.failure.Store(nil)
 			return nil

@@ -21,9 +21,8 @@ import (
 // Raft appends from one goroutine, and reads and cuts from others; bbolt has
 // the locks for that.
 type logStore struct {
-	db *bbolt.DB
-	// write stands between us and the disk, so that tests can fill it up.
-	write func(func(*bbolt.Tx) error) error
+	db    *bbolt.DB
+	fault func() error // what the disk says to a write, in tests; nil: what it does
 
 	failure  atomic.Pointer[error] // of the last write; nil: it went well
 	stopping chan struct{}         // closed: do not wait for the disk any more
@@ -42,24 +41,54 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func openLogStore(path string) (*logStore, error) {
-	db, err := openBolt(path, durable)
+func openLogStore(path string, fault func() error) (*logStore, error) {
+	db, err := openChecked(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &logStore{db: db, write: db.Update, stopping: make(chan struct{})}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	s := &logStore{db: db, fault: fault, stopping: make(chan struct{})}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// prepare makes the buckets of a new file. One that is not new is not touched
+// before all of it has been looked at.
+func (s *logStore) prepare() error {
+	var there int
+	err := s.db.View(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{logBucket, stableBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+			if tx.Bucket(name) != nil {
+				there++
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), db.Close())
+	switch {
+	case err != nil || there == 2:
+		return err
+	case there == 1:
+		return fmt.Errorf("%w: half of it is missing", ErrDamaged)
 	}
-	return s, nil
+	return s.update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket(logBucket)
+		if err == nil {
+			_, err = tx.CreateBucket(stableBucket)
+		}
+		return err
+	})
+}
+
+// probe tells whether the disk takes writes. Raft would wait for that.
+func (s *logStore) probe() error {
+	err := s.update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(stableBucket).Put([]byte("SluiceOpened"), indexKey(uint64(time.Now().Unix())))
+	})
+	if err != nil {
+		return fmt.Errorf("it cannot be written: %w", err)
+	}
+	return nil
 }
 
 func (s *logStore) Close() error { return s.db.Close() }
@@ -83,7 +112,7 @@ func (s *logStore) update(fn func(*bbolt.Tx) error) error {
 	if s.poisoned.Load() {
 		return errPoisoned
 	}
-	err := s.write(fn)
+	err := updateBolt(s.db, s.fault, fn)
 	if err != nil {
 		s.failure.Store(&err)
 		return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 )
@@ -26,17 +27,21 @@ type Config struct {
 	// returns, one at a time and in order. Everything else waits for it: it
 	// must not block and must not write. nil: nobody is told.
 	OnChange func(Change)
+
+	// For tests: faults of the disk, and other settings of raft.
+	logFault, stateFault func() error
+	tune                 func(*raft.Config)
 }
 
 // Node is a node's part of the registry.
 type Node struct {
-	log         *slog.Logger
-	store       *logStore
-	machine     *machine
-	transport   *raft.InmemTransport
-	raft        *raft.Raft
-	self        Member
-	writes      writeStats
+	log       *slog.Logger
+	store     *logStore
+	machine   *machine
+	transport *raft.InmemTransport
+	raft      *raft.Raft
+	self      Member
+	writes    writeStats
 
 	mu      sync.Mutex // guards closed
 	closed  bool
@@ -68,40 +73,68 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 			err = fmt.Errorf("registry: %w", errors.Join(err, n.Close()))
 		}
 	}()
-	if n.store, err = openLogStore(filepath.Join(cfg.Dir, logFile)); err != nil {
+	if n.store, err = openLogStore(filepath.Join(cfg.Dir, logFile), cfg.logFault); err != nil {
 		return nil, err
 	}
-	if n.machine, err = openMachine(cfg.Dir, cfg.Log, cfg.OnChange); err != nil {
+	if n.machine, err = openMachine(cfg); err != nil {
 		return nil, err
 	}
-	logger := newRaftLog(cfg.Log)
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
-	if err != nil {
-		return nil, fmt.Errorf("snapshots: %w", err)
-	}
-	voter, err := n.store.bootstrap()
-	if err != nil {
-		return nil, err
-	}
-	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(voter)
-	conf.Logger = logger
-	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = 2*calm, 2*calm, calm
-	conf.MaxAppendEntries = maxBatch
-	conf.SnapshotThreshold, conf.SnapshotInterval, conf.TrailingLogs = snapshotThreshold, snapshotInterval, trailingLogs
-	conf.NoLegacyTelemetry = true
-	_, n.transport = raft.NewInmemTransport(raft.ServerAddress(voter))
-	// Until raft runs, its waits for the disk are ours.
-	stopWaiting := context.AfterFunc(ctx, n.store.stop)
-	defer stopWaiting()
-	if n.raft, err = raft.NewRaft(conf, n.machine, n.store, n.store, snapshots, n.transport); err != nil {
-		return nil, err
-	}
-	if err := n.catchUp(ctx, Member{Node: cfg.Node, Voter: voter, URL: cfg.URL}); err != nil {
+	if err := n.start(ctx, cfg); err != nil {
 		return nil, err
 	}
 	n.machine.telling.Store(true)
 	return n, nil
+}
+
+// start runs raft on what the directory holds.
+func (n *Node) start(ctx context.Context, cfg Config) error {
+	logger := newRaftLog(cfg.Log)
+	files, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
+	if err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	store := &snapshots{FileSnapshotStore: files, bad: map[string]bool{}}
+	newest, err := n.restore(store)
+	if err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	voter, err := n.store.bootstrap(newest != nil)
+	if err != nil {
+		return err
+	}
+	if err := n.store.check(voter, newest); err != nil {
+		return err
+	}
+	if err := n.store.probe(); err != nil {
+		return err
+	}
+	_, n.transport = raft.NewInmemTransport(raft.ServerAddress(voter))
+	// Until raft runs, its waits for the disk are ours.
+	stopWaiting := context.AfterFunc(ctx, n.store.stop)
+	conf := raftConfig(voter, logger)
+	if cfg.tune != nil {
+		cfg.tune(conf)
+	}
+	n.raft, err = raft.NewRaft(conf, n.machine, n.store, n.store, store, n.transport)
+	if err == nil {
+		err = n.catchUp(ctx, Member{Node: cfg.Node, Voter: voter, URL: cfg.URL})
+	}
+	if !stopWaiting() && err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+func raftConfig(voter string, logger hclog.Logger) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(voter)
+	c.Logger = logger
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 2*calm, 2*calm, calm
+	c.MaxAppendEntries = maxBatch
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = snapshotThreshold, snapshotInterval, trailingLogs
+	c.NoSnapshotRestoreOnStart = true // done already
+	c.NoLegacyTelemetry = true
+	return c
 }
 
 // catchUp waits for leadership and for everything that is in the log, and
@@ -202,10 +235,13 @@ var voterKey = []byte("SluiceVoter")
 // bootstrap makes a new log one of a cluster of this voter alone, all of it in
 // one write, and returns the voter's id. It is no node name: nodes can be
 // renamed.
-func (s *logStore) bootstrap() (string, error) {
+func (s *logStore) bootstrap(hasSnapshot bool) (string, error) {
 	voter, err := s.Get(voterKey)
 	if err == nil {
 		return string(voter), nil
+	}
+	if hasSnapshot {
+		return "", fmt.Errorf("%w: there are snapshots, and %s is new: it was lost", ErrDamaged, logFile)
 	}
 	id := strings.ToLower(rand.Text())
 	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{

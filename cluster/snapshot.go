@@ -74,6 +74,9 @@ func writeState(path string, from io.Reader) (*bbolt.DB, error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
+	if err := checkPages(path); err != nil {
+		return nil, err
+	}
 	db, err := openBolt(path, disposable)
 	if err != nil {
 		return nil, err
