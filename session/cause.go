@@ -28,6 +28,7 @@ const (
 	CauseProfile        Cause = "profile-differs"  // H264 that needs another decoder than the SDP says
 	CauseNotLive        Cause = "not-live"         // nobody publishes
 	CauseCodecRefused   Cause = "codec-refused"    // the viewer's offer has no decoder for what is on air
+	CausePoorLink       Cause = "poor-link"        // one packet in twenty or more is lost on the way
 )
 
 // Why a session ended that was well.
@@ -140,6 +141,11 @@ var advice = []Advice{
 		CauseCodecRefused, "This player did not offer the codec that is on air.",
 		"Send H264 or VP8, and Opus: every browser plays those.",
 		"Try another browser or player, or ask the publisher for H264 or VP8.", false,
+	},
+	{
+		CausePoorLink, "Many packets are lost on the way: at least one in twenty for three seconds.",
+		"Use a cable or stand closer to the access point, and send a lower bit rate than the line carries.",
+		"Use a cable or stand closer to the access point, or choose a smaller layer: the line carries less than is sent.", false,
 	},
 
 	{

@@ -68,14 +68,15 @@ type viewer struct {
 	phase     phase
 	sections  []ViewerSection // until Connected got them
 	connected func(*egress.Viewer, []ViewerSection)
-	hello     []byte      // while waiting: the ClientHello
-	join      *join       // while a goroutine of it runs
-	flight    []byte      // our last, as DTLS server, until the viewer has proven to have got it
-	repeats   int         // of flight
-	state     *dtls.State // once dropped
-	gone      bool        // the viewer said close_notify
-	packets   uint64      // media sent when the sweeper looked last
-	quiet     int64       // unix nanoseconds of when anything was sent last, as far as the sweeper knows
+	hello     []byte           // while waiting: the ClientHello
+	join      *join            // while a goroutine of it runs
+	flight    []byte           // our last, as DTLS server, until the viewer has proven to have got it
+	repeats   int              // of flight
+	state     *dtls.State      // once dropped
+	gone      bool             // the viewer said close_notify
+	loss      egress.LossMeter // the sweeper's alone
+	packets   uint64           // media sent when the sweeper looked last
+	quiet     int64            // unix nanoseconds of when anything was sent last, as far as the sweeper knows
 	alerts    alerts
 }
 
@@ -304,8 +305,14 @@ func (v *viewer) diagnose(now time.Time) Cause {
 	return v.evidence.waiting(now, v.born, instant(v.checked.Load()))
 }
 
-// refine implements transport.
-func (v *viewer) refine(c Cause, _ time.Time) Cause { return c }
+// refine implements transport: where nothing else is wrong, the viewer's reports
+// tell whether what is sent arrives.
+func (v *viewer) refine(c Cause, now time.Time) Cause {
+	if v.loss.Observe(now, v.egress.Stats().LossFraction) && c == "" {
+		return CausePoorLink
+	}
+	return c
+}
 
 // close stops sending, says close_notify and forgets the viewer.
 func (v *viewer) close() {

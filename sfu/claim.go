@@ -58,9 +58,10 @@ type Claim struct {
 	lastMedia atomic.Int64             // nanoseconds since Rooms.epoch, and one; 0: never
 	connected atomic.Int64             // when Start was first called, unix nanoseconds; 0: not yet
 	running   atomic.Pointer[[]*Track] // those being read; replaced under the room's lock
-	keyed     atomic.Bool              // a keyframe came that somebody waits for
-	layered   atomic.Bool              // there are layers to be watched
-	surveyAt  time.Time                // when to look at them; the feedback goroutine's
+	loss      lossWatch
+	keyed     atomic.Bool // a keyframe came that somebody waits for
+	layered   atomic.Bool // there are layers to be watched
+	surveyAt  time.Time   // when to look at them; the feedback goroutine's
 
 	// Guarded by the room's lock.
 	layers   [kinds][]*Track // what viewers can get, the best first

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"bytes"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	ProfileDiffers Trouble = "profile-differs"
 	NotLive        Trouble = "not-live"
 	CodecRefused   Trouble = "codec-refused"
+	PoorLink       Trouble = "poor-link"
 )
 
 const (
@@ -205,7 +207,37 @@ func (c *Claim) Diagnose(now time.Time) Trouble {
 			return trouble
 		}
 	}
+	if c.loss.poor(now, layers) {
+		return PoorLink
+	}
 	return ""
+}
+
+// lossWatch watches how many packets of a publisher are lost before they get here,
+// whether they came in a second try or not.
+type lossWatch struct {
+	mu             sync.Mutex // guards what follows: viewers ask, too
+	meter          egress.LossMeter
+	expected, lost uint64 // at the last look
+}
+
+func (w *lossWatch) poor(now time.Time, layers []*Track) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.meter.Due(now) {
+		return w.meter.Poor()
+	}
+	var expected, lost uint64
+	for _, t := range layers {
+		s := t.recv.stats(now)
+		expected, lost = expected+s.Packets+s.Lost, lost+s.Lost+s.Recovered
+	}
+	share := 0.0
+	if expected > w.expected && lost > w.lost { // a layer that has gone takes its counts along
+		share = float64(lost-w.lost) / float64(expected-w.expected)
+	}
+	w.expected, w.lost = expected, lost
+	return w.meter.Observe(now, share)
 }
 
 // Diagnose tells what keeps the viewer from what it asked for.
@@ -215,6 +247,8 @@ func (s *Subscription) Diagnose(now time.Time) Trouble {
 		return trouble
 	}
 	switch trouble = c.Diagnose(now); trouble {
+	case PoorLink: // the publisher's affair: what could be mended has been
+		return ""
 	case NoRTP: // of a publisher who has just taken over
 		return Silent
 	case NoVideo:

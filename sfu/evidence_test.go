@@ -16,6 +16,7 @@ type encoder struct {
 	seq       uint16
 	timestamp uint32
 	obeys     bool // keyframe requests
+	every     int  // so many packets are one lost on the way; 0: none is
 	answered  int
 }
 
@@ -67,6 +68,9 @@ func (e *encoder) send(p picture) {
 	e.timestamp += 3600
 	for _, payload := range p.payloads {
 		e.seq++
+		if e.every > 0 && int(e.seq)%e.every == 0 {
+			e.seq++
+		}
 		e.src.write(datagram(e.seq, e.timestamp, payload))
 	}
 	e.src.sync()
@@ -136,6 +140,32 @@ func TestBFramesAreWithheld(t *testing.T) {
 		wantTrouble(t, "viewer then", s.Diagnose(time.Now()), "")
 		if !v.bound() {
 			t.Error("the viewer does not get the video back")
+		}
+	})
+}
+
+// A publisher on a line that loses packets is told; viewers are not, who have a
+// line of their own.
+func TestPoorLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rs := newRooms(t, Config{})
+		e := encode(t, rs, false)
+		clip := pictures(t, "gop300.h264")[:60]
+		e.run(3*time.Second, clip, false)
+		s, err := rs.Subscribe("r", "", SubscriptionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		play(s)
+		for _, tt := range []struct {
+			every int
+			want  Trouble
+		}{{0, ""}, {100, ""}, {10, PoorLink}, {0, ""}} {
+			e.every = tt.every
+			e.run(12*time.Second, clip, false)
+			wantTrouble(t, "publisher", e.Diagnose(time.Now()), tt.want)
+			wantTrouble(t, "viewer", s.Diagnose(time.Now()), "")
 		}
 	})
 }
