@@ -3,6 +3,7 @@ package sfu
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,14 +158,36 @@ func (m *mixer) check() (shown []string) {
 	return shown
 }
 
-func inMixer(t *testing.T, f func(m *mixer), names ...string) {
+// checkGap looks at the first packets of both streams behind a pause: numbers
+// that go on, and timestamps that tell how long it was.
+func (m *mixer) checkGap(at int, least, most time.Duration) {
+	m.t.Helper()
+	packets := m.wire.packets()
+	for ssrc, rate := range map[uint32]time.Duration{1: 48000, 2: 90000} {
+		of := func(p *rtp.Packet) bool { return p.SSRC == ssrc }
+		next := at + slices.IndexFunc(packets[at:], of)
+		before := at - 1
+		for !of(packets[before]) {
+			before--
+		}
+		if got, want := packets[next].SequenceNumber, packets[before].SequenceNumber+1; got != want {
+			m.t.Errorf("stream %d goes on with number %d, want %d", ssrc, got, want)
+		}
+		gone := time.Duration(packets[next].Timestamp-packets[before].Timestamp) * time.Second / rate
+		if gone < least || gone > most {
+			m.t.Errorf("stream %d says that %v went by, want %v to %v", ssrc, gone, least, most)
+		}
+	}
+}
+
+func inMixer(t *testing.T, f func(t *testing.T, m *mixer), names ...string) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(newMixer(t, names...)) })
+	synctest.Test(t, func(t *testing.T) { f(t, newMixer(t, names...)) })
 }
 
 // Hundreds of cuts: each on a keyframe that was asked for, at once.
 func TestCuts(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		const cuts = 400
 		m.run(time.Second)
 		want := []string{"a"}
@@ -189,7 +212,7 @@ func TestCuts(t *testing.T) {
 // Cuts that are faster than keyframes come: the last one wins, and nobody is
 // shown the others.
 func TestCutsFasterThanKeyframes(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		m.run(time.Second)
 		for _, c := range m.all {
 			c.obeys = false
@@ -213,7 +236,7 @@ func TestCutsFasterThanKeyframes(t *testing.T) {
 
 // A publisher that obeys no request: what was on goes on until its next keyframe.
 func TestCutWaitsForTheNextKeyframe(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		b := m.all[1]
 		b.obeys = false
 		m.run(2 * time.Second)
@@ -234,7 +257,7 @@ func TestCutWaitsForTheNextKeyframe(t *testing.T) {
 
 // Where none comes in time, the viewer is shown what followed the last one.
 func TestCutWithoutKeyframe(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		b := m.all[1]
 		b.obeys = false
 		m.run(2 * time.Second)
@@ -261,7 +284,7 @@ func TestCutWithoutKeyframe(t *testing.T) {
 
 // One who has not shown a keyframe yet is not cut to: what was on goes on.
 func TestCutToOneWithoutPicture(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		m.run(time.Second)
 		m.program("b")
 		b := m.add("b", vp8)
@@ -283,7 +306,7 @@ func TestCutToOneWithoutPicture(t *testing.T) {
 // A picture that the viewer cannot decode is not waited for: it is counted and
 // told, and the sound is cut.
 func TestCutToAnotherCodec(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		m.add("b", h264)
 		m.run(time.Second)
 		m.program("b")
@@ -308,7 +331,7 @@ func TestCutToAnotherCodec(t *testing.T) {
 
 // One who sends sound alone is cut to at once, and from.
 func TestCutToSound(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		b := m.add("b", vp8)
 		b.src.close()
 		m.run(time.Second)
@@ -327,7 +350,7 @@ func TestCutToSound(t *testing.T) {
 // A thousand viewers are cut with one keyframe request, and none before the
 // others have begun to wait.
 func TestCutForMany(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		const viewers = 1000
 		var all []*viewer
 		for range viewers {
@@ -358,7 +381,7 @@ func TestCutForMany(t *testing.T) {
 
 // The chosen publication goes and comes back: the rule decides meanwhile.
 func TestCutByRule(t *testing.T) {
-	inMixer(t, func(m *mixer) {
+	inMixer(t, func(t *testing.T, m *mixer) {
 		program := func(want string) {
 			t.Helper()
 			info, err := m.rs.Info("r")

@@ -19,14 +19,16 @@ type wire struct {
 	t       *testing.T
 	context *srtp.Context
 
-	mu  sync.Mutex
-	got []*rtp.Packet
+	mu   sync.Mutex
+	got  []*rtp.Packet
+	rtcp int // datagrams
 }
 
 func (w *wire) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if b[1] >= 192 && b[1] < 224 { // RTCP
+		w.rtcp++
 		return len(b), nil
 	}
 	plain, err := w.context.DecryptRTP(nil, b, nil)
@@ -40,6 +42,13 @@ func (w *wire) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
 	}
 	w.got = append(w.got, p)
 	return len(b), nil
+}
+
+// reports counts the datagrams with sender reports.
+func (w *wire) reports() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rtcp
 }
 
 func (w *wire) packets() []*rtp.Packet {

@@ -73,7 +73,7 @@ func (o FFmpegOptions) args(url string) []string {
 	}
 	filters := "showinfo=checksum=0"
 	if o.Barcode {
-		filters = barcodeFilter() + "," + filters
+		filters = BarcodeFilter(0) + "," + filters
 	}
 	args := []string{
 		"-hide_banner", "-nostdin", "-nostats", "-loglevel", "info",
@@ -97,8 +97,9 @@ func (o FFmpegOptions) args(url string) []string {
 	return append(args, "-f", "whip", url)
 }
 
-// barcodeFilter draws the frame number as a row of cells, lowest bit first.
-func barcodeFilter() string {
+// BarcodeFilter draws the frame number, counted from first, as a row of cells,
+// lowest bit first.
+func BarcodeFilter(first int) string {
 	cell := func(i int, color, enable string) string {
 		return fmt.Sprintf("drawbox=x=%d:y=0:w=%d:h=%d:color=%s:t=fill%s", i*barcodeCell, barcodeCell, barcodeCell, color, enable)
 	}
@@ -107,7 +108,7 @@ func barcodeFilter() string {
 		cell(1, "white", ""), cell(BarcodeBits+2, "white", ""),
 	}
 	for bit := range BarcodeBits {
-		filters = append(filters, cell(bit+2, "white", fmt.Sprintf(":enable=bitand(n\\,%d)", 1<<bit)))
+		filters = append(filters, cell(bit+2, "white", fmt.Sprintf(":enable=bitand(n+%d\\,%d)", first, 1<<bit)))
 	}
 	return strings.Join(filters, ",")
 }
