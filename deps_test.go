@@ -18,7 +18,7 @@ const module = "github.com/sluicemedia/sluice"
 // each package may import of this module and of others. Names stand for
 // themselves and what is below them. Tests may import what they like.
 var mayImport = map[string][]string{
-	".":                  {"gateway", "conformance", "bench", "github.com/alecthomas/kong"},
+	".":                  {"gateway", "auth", "conformance", "bench", "github.com/alecthomas/kong"},
 	"bench":              {"github.com/pion", "golang.org/x/sys"},
 	"conformance":        {"whip", "whep", "github.com/pion"},
 	"conformance/mutant": {"github.com/pion"},

@@ -33,6 +33,7 @@ type commands struct {
 	} `cmd:"" help:"Check or make a configuration file."`
 	Conformance judging  `cmd:"" help:"Judge any WHIP and WHEP server. Exit status: 0 no MUST fails, 1 one does, 2 could not run."`
 	Bench       loading  `cmd:"" help:"Load any WHIP and WHEP server and measure it. Exit status: 0 every viewer was served, 1 one was not, 2 could not run."`
+	Token       minting  `cmd:"" help:"Make a JSON Web Token that says who may do what in which rooms, and print it."`
 	Version     struct{} `cmd:"" help:"Print the version, the commit, Go and the modules."`
 }
 
@@ -79,6 +80,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		err = judge(ctx, cmd.Conformance, stdout, stderr)
 	case "bench":
 		err = load(ctx, cmd.Bench, stdout, stderr)
+	case "token":
+		err = mintToken(cmd.Token, stdout)
 	case "version":
 		_, err = io.WriteString(stdout, version())
 	default:

@@ -49,7 +49,7 @@ func (c *Claims) check() error {
 		return fmt.Errorf("there are more than %d audiences", maxAudience)
 	}
 	for _, p := range c.Rooms {
-		if !p.valid() {
+		if !p.Valid() {
 			return errors.New("one of the rooms is not a room name, nor a prefix and an asterisk")
 		}
 	}

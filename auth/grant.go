@@ -37,9 +37,9 @@ func (p Pattern) Matches(room string) bool {
 	return string(p) == room
 }
 
-// valid tells whether the pattern can match a legal room name: 1 to 64 of
+// Valid reports whether the pattern can match a legal room name: 1 to 64 of
 // A-Z a-z 0-9 . _ -, not beginning with a dot, with an optional final asterisk.
-func (p Pattern) valid() bool {
+func (p Pattern) Valid() bool {
 	name, wild := strings.CutSuffix(string(p), "*")
 	if len(name) > 64 || strings.HasPrefix(name, ".") || name == "" && !wild {
 		return false

@@ -77,7 +77,7 @@ func parseLine(fields []string) (digest [sha256.Size]byte, r rule, err error) {
 	if absent(token) {
 		return digest, r, errors.New("this token is what pages send when they have none")
 	}
-	if !rooms.valid() {
+	if !rooms.Valid() {
 		return digest, r, errors.New("the second word is a room name, or a prefix and an asterisk")
 	}
 	r = rule{rooms: rooms, grants: map[Grant]bool{}}
