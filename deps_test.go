@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"conformance":        {"whip", "whep", "github.com/pion"},
 	"conformance/mutant": {"github.com/pion"},
 	"gateway": {
-		"whip", "whep", "session", "sfu", "egress", "gateway/load", "auth", "cluster", "events", "web",
+		"whip", "whep", "session", "sfu", "egress", "gateway/load", "auth", "cluster", "events", "events/webhook", "web",
 		"github.com/alecthomas/kong", "github.com/fsnotify/fsnotify", "github.com/goccy/go-yaml",
 		"github.com/julienschmidt/httprouter", "github.com/prometheus/client_golang", "golang.org/x/time",
 	},

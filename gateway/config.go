@@ -23,7 +23,7 @@ type Config struct {
 	Advertise []netip.Addr `name:"advertise" placeholder:"IP,..." help:"Addresses put into candidates. Empty: that of --media, or of the interfaces when it is a wildcard."`
 	URL       string       `name:"url" placeholder:"URL" help:"Public base URL of the service, for session URLs. Empty: from --http."`
 	NodeURL   string       `name:"node-url" placeholder:"URL" help:"Public URL of this node alone, for redirects to it."`
-	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id, and the registry of rooms, keys and revocations. One node for each directory."`
+	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id, the registry of rooms, keys and revocations, and events that webhooks did not take yet. One node for each directory."`
 	File      string       `name:"config" placeholder:"FILE" file:"no" help:"YAML file with the settings of this table. Flags win over environment variables, those over the file."`
 
 	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`
@@ -43,6 +43,11 @@ type Config struct {
 	FrameAncestors []string       `name:"frame-ancestors" placeholder:"ORIGIN,..." help:"Origins whose pages may show the pages of the node in a frame, such as https://example.org. Empty: none."`
 
 	Aliases []string `name:"aliases" placeholder:"NAME,..." help:"Take WHIP and WHEP URLs of other products, too: mediamtx (/{room}/whip, /{room}/whep), broadcast-box (/api/whip, /api/whep, with the room as bearer token, or a token for one room)."`
+
+	WebhookURL        []string      `name:"webhook-url" placeholder:"URL,..." help:"Endpoints that every event of every room is posted to, signed as Standard Webhooks has it (docs/webhooks.md)."`
+	WebhookSecretFile string        `name:"webhook-secret-file" placeholder:"FILE" reload:"yes" help:"Secrets that sign webhooks, a line each: whsec_ and base64. Each of them signs, so that they can be rotated. Read again when the file changes."`
+	WebhookEvents     []string      `name:"webhook-events" placeholder:"TYPE,..." help:"Types of the events that webhooks are sent. Empty: all."`
+	WebhookMaxAge     time.Duration `name:"webhook-max-age" default:"72h" placeholder:"DURATION" help:"How long an event that an endpoint does not take is sent again. Then it is a dead letter."`
 
 	DrainDeadline time.Duration `name:"drain-deadline" default:"300s" placeholder:"DURATION" reload:"yes" help:"Longest time that a stopping node may take to hand its rooms over. A node alone has nobody to hand over to: it ends its sessions at once."`
 	Node          string        `name:"node" placeholder:"NAME" help:"Name of this node. Empty: made at the first start and kept in --data."`
@@ -96,7 +101,7 @@ func (c *Config) Check() error {
 			errs = append(errs, fmt.Errorf("advertise: %s cannot be reached by anybody", a))
 		}
 	}
-	errs = append(errs, setting("url", checkURL(c.URL)), setting("node-url", checkURL(c.NodeURL)))
+	errs = append(errs, setting("url", checkURL(c.URL)), setting("node-url", checkURL(c.NodeURL)), c.checkWebhooks())
 	if c.Node != "" && !legalNode(c.Node) {
 		errs = append(errs, errors.New("node: a node name is 1 to 64 of A-Z a-z 0-9 _ -"))
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/whep"
 )
@@ -46,3 +47,6 @@ const Settle time.Duration = settle
 // Watch makes the node look elsewhere for what it carries. To be called before
 // Run.
 func (g *Gateway) Watch(s load.Source) { g.load = load.NewMonitor(s, g.loadChanged) }
+
+// TellWebhooks hands an event over as a room's log does.
+func (g *Gateway) TellWebhooks(e events.Event) { g.tellWebhooks(e) }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/cluster"
 	"github.com/sluicemedia/sluice/events"
+	"github.com/sluicemedia/sluice/events/webhook"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -43,16 +44,18 @@ type Gateway struct {
 	whip     whip.Endpoint
 	whep     whep.Endpoint
 	pages    *web.Pages
-	hub      *events.Hub // the logs of the rooms
+	hub      *events.Hub     // the logs of the rooms
+	webhooks *webhook.Outbox // nil: no endpoint is configured
 
 	roomsMu sync.Mutex // makes changes of a room's settings one at a time
 	ready   atomic.Bool
 	stats   *stats
 	limits  *limits // of what is done for whom
 	// refusals bounds the lines about refused sessions in the log.
-	refusals *rate.Limiter
-	load     *load.Monitor // says who else there is room for
-	reload   *reloader
+	refusals     *rate.Limiter
+	webhookTests *rate.Limiter
+	load         *load.Monitor // says who else there is room for
+	reload       *reloader
 
 	// What a reload replaces.
 	tokens     atomic.Pointer[auth.Tokens] // nil: no authentication
@@ -65,7 +68,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), limits: newLimits()}
+	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), webhookTests: rate.NewLimiter(1, 3), limits: newLimits()}
 	// Files first: what fails here leaves nothing open.
 	if g.node, err = nodeID(&cfg); err != nil {
 		return nil, err
@@ -83,10 +86,13 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.closeListeners(), g.registry.Close())
+			err = errors.Join(err, g.closeListeners(), g.closeWebhooks(), g.registry.Close())
 		}
 	}()
-	g.hub = events.NewHub(events.Config{Log: log, Keep: g.keepsLog})
+	if g.webhooks, err = openWebhooks(&cfg, log); err != nil {
+		return nil, err
+	}
+	g.hub = events.NewHub(events.Config{Log: log, Keep: g.keepsLog, Sink: g.tellWebhooks})
 	// HTTP before media: its port and address are the defaults of the rest.
 	if g.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
@@ -271,6 +277,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.hub.Wait()
 	// Admin last: probes and scrapes see the stop to its end.
 	err = errors.Join(err, shutdown(stop, admin))
+	// After all that happens in rooms, and after those who look at them.
+	err = errors.Join(err, g.closeWebhooks())
 	stopWatching()
 	running.Wait()
 	// The registry last: all of the above may write to it.
@@ -299,7 +307,7 @@ func shutdown(ctx context.Context, srv *http.Server) error {
 func (g *Gateway) Close() error {
 	err := g.sessions.Close()
 	g.rooms.Close()
-	return errors.Join(err, g.closeListeners(), g.registry.Close())
+	return errors.Join(err, g.closeListeners(), g.closeWebhooks(), g.registry.Close())
 }
 
 // publicServer bounds what strangers may cost (design: slow and endless
@@ -378,8 +386,15 @@ func (g *Gateway) loadFiles(cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := loadSecrets(cfg)
+	if err != nil {
+		return err
+	}
 	g.tokens.Store(tokens)
 	g.iceServers.Store(&servers)
+	if g.webhooks != nil && len(secrets) > 0 {
+		g.webhooks.SetSecrets(secrets)
+	}
 	g.cert.Store(cert)
 	return nil
 }

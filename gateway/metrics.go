@@ -63,6 +63,7 @@ type snapshot struct {
 	refusedTokens uint64
 	limited       uint64
 	load          load.Status
+	webhooks      webhookSnapshot
 }
 
 func (g *Gateway) snapshot() *snapshot {
@@ -74,6 +75,7 @@ func (g *Gateway) snapshot() *snapshot {
 		refusedTokens: g.stats.refusedTokens.Load(),
 		limited:       g.stats.limited.Load(),
 		load:          g.load.Status(),
+		webhooks:      g.webhookSnapshot(),
 	}
 }
 
@@ -99,7 +101,7 @@ func counter(name, help string, read func(*snapshot) uint64) metric {
 
 // metrics is every metric that is read from other packages.
 func metrics() []metric {
-	return append(loadMetrics(), []metric{
+	return append(append(loadMetrics(), webhookMetrics()...), []metric{
 		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
 			if s.ready {
 				return 1

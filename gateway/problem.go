@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/sluicemedia/sluice/events"
+	"github.com/sluicemedia/sluice/events/webhook"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 	"github.com/sluicemedia/sluice/whep"
@@ -31,6 +32,7 @@ var problems = []problem{
 	{"room-not-found", http.StatusNotFound, "There is no such room.", "Publish into it, or make it with POST /v1/rooms.", 0},
 	{"session-not-found", http.StatusNotFound, "There is no such session.", "It has ended, or the URL is not the Location of the 201. POST a new offer.", 0},
 	{"stream-not-found", http.StatusNotFound, "There is no such event stream.", "It was ended, or the URL is not the Location of the 201. POST to the events URL of the session for a new one.", 0},
+	{"dead-letter-not-found", http.StatusNotFound, "There is no such dead letter.", "It was replayed or let go, or its endpoint is configured no more. GET /v1/webhooks/dead lists those that are there.", 0},
 	{"method-not-allowed", http.StatusMethodNotAllowed, "This method is not for this resource.", "The Allow header lists those that are.", 0},
 
 	{"unauthorized", http.StatusUnauthorized, "A token is needed.", "Send Authorization: Bearer and your token. In OBS, put the token into Bearer Token; in ffmpeg, use -authorization.", 0},
@@ -45,6 +47,7 @@ var problems = []problem{
 	{"too-many-listeners", http.StatusTooManyRequests, "Too many event streams are open.", "Close those that nobody reads. One address may have 200, one room 5000.", 10},
 	{"too-many-streams", http.StatusTooManyRequests, "The session has too many event streams.", "End one with DELETE, or read one that is there.", 10},
 	{"too-many-messages", http.StatusTooManyRequests, "Too many messages were sent.", "Send slower: 20 a second, and 60 at once.", 2},
+	{"too-many-tests", http.StatusTooManyRequests, "Webhooks were tested a moment ago.", "Wait for the time in Retry-After.", 2},
 	{"media-type", http.StatusUnsupportedMediaType, "The body has the wrong media type.", "Send offers as application/sdp, fragments as application/trickle-ice-sdpfrag, everything else as application/json.", 0},
 	{"too-large", http.StatusRequestEntityTooLarge, "The body is too large.", "Offers, fragments and JSON are bounded at 64 KiB.", 0},
 	{"too-slow", http.StatusRequestTimeout, "The body came too slowly.", "Send it within 5 seconds.", 0},
@@ -98,6 +101,7 @@ var causes = []struct {
 	{session.ErrTooMany, "overloaded"},
 	{session.ErrRateLimited, "too-many-requests"},
 	{sfu.ErrNoLayer, whep.ProblemLayer},
+	{webhook.ErrNotFound, "dead-letter-not-found"},
 	{whep.ErrNoStream, "stream-not-found"},
 	{whep.ErrTooManyStreams, "too-many-streams"},
 	{events.ErrTooManyListeners, "too-many-listeners"},

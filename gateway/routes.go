@@ -52,6 +52,12 @@ func (g *Gateway) routes() []route {
 	add("/v1/rooms/:room/events", map[string]handler{"GET": g.getRoomEvents})
 	add("/v1/rooms/:room/messages", map[string]handler{"GET": g.listMessages, "POST": g.postMessage, "OPTIONS": acceptJSON})
 
+	add("/v1/webhooks", map[string]handler{"GET": g.listWebhooks})
+	add("/v1/webhooks/dead", map[string]handler{"GET": g.listDeadLetters})
+	add("/v1/webhooks/dead/:letter/replay", map[string]handler{"POST": g.replayDeadLetter})
+	add("/v1/webhooks/replay", map[string]handler{"POST": g.replayDeadLetters})
+	add("/v1/webhooks/test", map[string]handler{"POST": g.testWebhooks})
+
 	add("/healthz", map[string]handler{"GET": g.getHealth})
 	add("/readyz", map[string]handler{"GET": g.getReady})
 	add("/openapi.yaml", map[string]handler{"GET": g.getOpenAPI})
