@@ -66,6 +66,7 @@ func (g *Gateway) routes() []route {
 	add("/", map[string]handler{"GET": page(g.pages.Index)})
 	add("/play/:room", map[string]handler{"GET": page(g.pages.Play)})
 	add("/publish/:room", map[string]handler{"GET": page(g.pages.Publish)})
+	add("/admin", map[string]handler{"GET": page(g.pages.Admin)})
 	add("/meet/:room", map[string]handler{"GET": page(g.pages.Meet)})
 	add("/assets/*path", map[string]handler{"GET": page(g.pages.Assets)})
 	return list

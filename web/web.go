@@ -44,6 +44,8 @@ type Pages struct {
 	Play, Publish http.Handler
 	// Meet serves every room, too; for "/meet/{room}".
 	Meet http.Handler
+	// Admin shows all rooms to their operator; for "/admin".
+	Admin http.Handler
 	// Assets serves what the pages refer to; for every path below "/assets/".
 	Assets http.Handler
 }
@@ -69,6 +71,7 @@ func New(cfg Config) (*Pages, error) {
 		Play:    page("play.html"),
 		Publish: page("publish.html"),
 		Meet:    page("meet.html"),
+		Admin:   page("admin.html"),
 		Assets:  &assetHandler{files: files, version: version},
 	}, nil
 }

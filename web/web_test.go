@@ -18,7 +18,7 @@ import (
 
 // pagesOf lists the pages with a path that each is served at.
 func pagesOf(p *web.Pages) map[string]http.Handler {
-	return map[string]http.Handler{"/": p.Index, "/play/room": p.Play, "/publish/room": p.Publish, "/meet/room": p.Meet}
+	return map[string]http.Handler{"/": p.Index, "/play/room": p.Play, "/publish/room": p.Publish, "/meet/room": p.Meet, "/admin": p.Admin}
 }
 
 func newPages(t *testing.T) *web.Pages {
@@ -402,7 +402,7 @@ func TestEveryElementTheScriptsNameExists(t *testing.T) {
 	asked := regexp.MustCompile(`\$\('([a-z-]+)'\)`)
 	scripts := map[string][]string{
 		"index": {"index.js"}, "play": {"play.js"}, "publish": {"publish.js"},
-		"meet": {"meet.js", "lobby.js", "panel.js", "tiles.js"},
+		"meet": {"meet.js", "lobby.js", "panel.js", "tiles.js"}, "admin": {"admin.js"},
 	}
 	for page, names := range scripts {
 		for _, name := range names {
