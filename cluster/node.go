@@ -181,6 +181,10 @@ func (n *Node) begin() bool {
 // failed is why the disk takes no writes.
 func (n *Node) failed() error { return errors.Join(n.store.failed(), n.machine.failed()) }
 
+// closeTime bounds Close. Only a disk that neither takes a write nor refuses
+// it lasts longer.
+const closeTime = 2 * time.Second
+
 // Close ends everything. Writes under way are finished before.
 func (n *Node) Close() error {
 	n.mu.Lock()
@@ -190,9 +194,19 @@ func (n *Node) Close() error {
 	if again {
 		return nil
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- n.end() }() // waited for below, unless the disk hangs
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(closeTime):
+		return errors.New("the registry could not be closed: its disk does not answer")
+	}
+}
+
+func (n *Node) end() error {
 	// Where raft waits for the disk, it is let go first: nothing else would
 	// answer the writes under way.
-	var errs []error
 	if n.store != nil {
 		n.store.stop()
 	}
@@ -200,6 +214,7 @@ func (n *Node) Close() error {
 		n.machine.stop()
 	}
 	n.pending.Wait()
+	var errs []error
 	if n.raft != nil {
 		errs = append(errs, n.raft.Shutdown().Error())
 	}

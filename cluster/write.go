@@ -117,15 +117,21 @@ func (n *Node) try(ctx context.Context, data []byte) (result, error) {
 		res, _ := f.Response().(result)
 		answers <- answer{result: res}
 	}()
-	select {
-	case a := <-answers:
-		switch {
-		case a.err == nil, errors.Is(a.err, raft.ErrNotLeader):
+	look := time.NewTicker(firstRetry)
+	defer look.Stop()
+	for {
+		select {
+		case a := <-answers:
+			if a.err != nil && !errors.Is(a.err, raft.ErrNotLeader) {
+				return result{}, fmt.Errorf("%w: %w", ErrNoLeader, a.err)
+			}
 			return a.result, a.err
-		default:
-			return result{}, fmt.Errorf("%w: %w", ErrNoLeader, a.err)
+		case <-look.C: // raft waits for the disk; its caller need not
+			if err := n.failed(); err != nil {
+				return result{}, fmt.Errorf("%w: %w", ErrNoLeader, err)
+			}
+		case <-ctx.Done():
+			return result{}, fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
 		}
-	case <-ctx.Done():
-		return result{}, fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
 	}
 }
