@@ -117,6 +117,25 @@ func TestAllowsSomewhere(t *testing.T) {
 	}
 }
 
+func TestBarring(t *testing.T) {
+	grants, err := parse(t, file).Verify(t.Context(), "operator-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	barred := "studio"
+	inside := grants.Barring(func(room string) bool { return room == barred })
+	if inside.Allows("studio", auth.Admin) || !inside.Allows("other", auth.Admin) || !grants.Allows("studio", auth.Admin) {
+		t.Error("the room that is barred, and it alone, must not be allowed")
+	}
+	if barred = ""; !inside.Allows("studio", auth.Admin) {
+		t.Error("a bar that is gone still counts")
+	}
+	barred = "x"
+	if auth.Everything().Barring(func(string) bool { return true }).Allows("x", auth.Admin) {
+		t.Error("who may do everything is barred from nothing")
+	}
+}
+
 func TestParseTokensRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"two words":            "long-enough room",

@@ -70,8 +70,9 @@ type Grants struct {
 	// never.
 	Expires time.Time
 
-	all   bool
-	rules []rule
+	all    bool
+	rules  []rule
+	barred func(room string) bool // nil: from no room
 }
 
 type rule struct {
@@ -83,8 +84,18 @@ type rule struct {
 // allowed, and nobody has an identity.
 func Everything() Grants { return Grants{all: true} }
 
+// Barring returns the same grants without those in rooms from which their bearer
+// is barred whenever somebody asks.
+func (g Grants) Barring(barred func(room string) bool) Grants {
+	g.barred = barred
+	return g
+}
+
 // Allows reports whether the grant is given for the room.
 func (g Grants) Allows(room string, grant Grant) bool {
+	if g.barred != nil && g.barred(room) {
+		return false
+	}
 	if g.all {
 		return true
 	}

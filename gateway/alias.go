@@ -76,7 +76,7 @@ const mainRoom = "main"
 // roomOfBearer is the room that a token is for: without authentication the token
 // is its name.
 func (g *Gateway) roomOfBearer(r *http.Request) (string, error) {
-	if g.tokens.Load() != nil {
+	if g.authenticates() {
 		grants, err := g.identify(r)
 		if err != nil {
 			return "", err

@@ -24,7 +24,7 @@ ffmpeg   ffmpeg -re -i FILE -c:v libx264 -profile:v baseline -bf 0 -g 60 -pix_fm
 
 // tokenHint stands for a token: OBS asks for one even where none is needed.
 func (g *Gateway) tokenHint() string {
-	if g.tokens.Load() == nil {
+	if !g.authenticates() {
 		return "anything"
 	}
 	return "YOUR-TOKEN"

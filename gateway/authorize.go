@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/session"
@@ -12,23 +13,40 @@ import (
 // every Authorization header is ignored: encoders send dummies. Present is
 // false when no token was sent.
 func (g *Gateway) bearer(r *http.Request) (grants auth.Grants, present bool, err error) {
-	tokens := g.tokens.Load()
-	if tokens == nil {
+	verifier := g.verifier()
+	if verifier == nil {
 		return auth.Everything(), true, nil
 	}
+	grants, present, err = g.verify(r, verifier)
+	if err != nil {
+		g.stats.refusedTokens.Add(1)
+	}
+	return grants, present, err
+}
+
+// verify asks a verifier about the request's token, and whether it was revoked.
+func (g *Gateway) verify(r *http.Request, verifier auth.Verifier) (grants auth.Grants, present bool, err error) {
 	token, credentials := auth.Bearer(g.credentials(r), g.cfg.AuthAllowBare)
 	switch credentials {
 	case auth.NoCredentials:
 		return auth.Grants{}, false, nil
-	case auth.BearerToken:
-		grants, err = tokens.Verify(r.Context(), token)
-		if err == nil {
-			return grants, true, nil
-		}
 	case auth.BadCredentials:
+		return auth.Grants{}, true, auth.ErrInvalid
+	case auth.BearerToken:
 	}
-	g.stats.refusedTokens.Add(1)
-	return auth.Grants{}, true, &problemError{name: "invalid-token"}
+	if grants, err = verifier.Verify(r.Context(), token); err != nil {
+		return auth.Grants{}, true, err
+	}
+	held := heldBy(grants)
+	if g.revoked.covers(held, "", time.Now()) {
+		return auth.Grants{}, true, &problemError{name: "token-revoked"}
+	}
+	return grants.Barring(func(room string) bool { return g.revoked.covers(held, room, time.Now()) }), true, nil
+}
+
+// heldBy is what of a token goes on counting.
+func heldBy(grants auth.Grants) bearer {
+	return bearer{tokenID: grants.TokenID, identity: grants.Identity, issued: grants.Issued, expires: grants.Expires}
 }
 
 // credentials are the Authorization headers of a request. Where it has none,
@@ -56,10 +74,23 @@ func isEndpoint(path string) bool {
 // whether the room exists or not.
 func (g *Gateway) authorize(r *http.Request, room string, grant auth.Grant) (auth.Grants, error) {
 	grants, err := g.identify(r)
-	if err == nil && !grants.Allows(room, grant) {
-		err = &problemError{name: "insufficient-scope"}
+	if err != nil {
+		return grants, err
 	}
-	return grants, err
+	return grants, g.permit(grants, room, grant)
+}
+
+// permit refuses what grants do not allow, in the words for it: a token that was
+// taken back in this room may allow a lot elsewhere.
+func (g *Gateway) permit(grants auth.Grants, room string, grant auth.Grant) error {
+	switch {
+	case grants.Allows(room, grant):
+		return nil
+	case g.revoked.covers(heldBy(grants), room, time.Now()):
+		return &problemError{name: "token-revoked"}
+	default:
+		return &problemError{name: "insufficient-scope"}
+	}
 }
 
 // identify lets pass who has any valid token.
@@ -69,6 +100,14 @@ func (g *Gateway) identify(r *http.Request) (auth.Grants, error) {
 		err = &problemError{name: "unauthorized"}
 	}
 	return grants, err
+}
+
+// labels say what a session will be for, and by which token.
+func labels(grants auth.Grants, room, publication string) session.Labels {
+	return session.Labels{
+		Room: room, Publication: publication, Identity: grants.Identity, Name: grants.Name,
+		Token: session.Token{ID: grants.TokenID, Issued: grants.Issued, Expires: grants.Expires},
+	}
 }
 
 // authorizeSession guards a session URL. The URL is a capability: whoever
@@ -96,12 +135,14 @@ func (g *Gateway) guardSession(r *http.Request, id string, required bool) error 
 	if err != nil {
 		return nil //nolint:nilerr // whether it ever was there is for the caller to find out
 	}
-	info, grant := s.Info(), auth.Subscribe
-	if info.Role == session.RolePublisher {
-		grant = auth.Publish
+	info := s.Info()
+	return g.permit(grants, info.Labels.Room, grantOf(info.Role))
+}
+
+// grantOf is what a session of that role needs.
+func grantOf(role session.Role) auth.Grant {
+	if role == session.RolePublisher {
+		return auth.Publish
 	}
-	if !grants.Allows(info.Labels.Room, grant) {
-		return &problemError{name: "insufficient-scope"}
-	}
-	return nil
+	return auth.Subscribe
 }

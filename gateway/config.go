@@ -26,7 +26,8 @@ type Config struct {
 	Data      string       `name:"data" default:"./sluice-data" placeholder:"DIR" help:"Directory of what the node keeps: its id, the registry of rooms, keys and revocations, and events that webhooks did not take yet. One node for each directory."`
 	File      string       `name:"config" placeholder:"FILE" file:"no" help:"YAML file with the settings of this table. Flags win over environment variables, those over the file."`
 
-	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Empty: no authentication. Read again when the file changes."`
+	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Read again when the file changes."`
+	AuthKeyFile   string `name:"auth-key-file" placeholder:"FILE" reload:"yes" help:"Key that verifies JWTs: an HMAC secret of at least 32 bytes, or PEM public keys (RS256, ES256, EdDSA). Read again when the file changes."`
 	Open          bool   `name:"open" default:"false" help:"Allow --http off loopback with no authentication configured."`
 
 	SessionRequireAuth bool `name:"session-require-auth" default:"false" help:"Ask for a token on session URLs too. Without it the URL is enough, since several encoders send no token with DELETE; a wrong token is refused either way."`
@@ -74,7 +75,6 @@ type Later struct {
 	TURN            string `name:"turn" hidden:""`
 	TURNTLS         string `name:"turn-tls" hidden:""`
 	TURNRelayPorts  string `name:"turn-relay-ports" hidden:""`
-	AuthKeyFile     string `name:"auth-key-file" hidden:""`
 	AuthJWKS        string `name:"auth-jwks" hidden:""`
 	AuthWebhook     string `name:"auth-webhook" hidden:""`
 	Cluster         string `name:"cluster" hidden:""`
@@ -153,9 +153,9 @@ func (c *Config) checkExposure() error {
 		return nil //nolint:nilerr // checkHTTP tells of the error
 	}
 	var errs []error
-	if c.AuthTokenFile == "" && !c.Open {
+	if !c.authenticates() && !c.Open {
 		errs = append(errs, fmt.Errorf("http: %s can be reached from other machines and no authentication is configured: "+
-			"set --auth-token-file, or --open to let everybody in", c.HTTP))
+			"set --auth-token-file or --auth-key-file, or --open to let everybody in", c.HTTP))
 	}
 	if media, _, err := splitAddress(c.Media); err == nil && isLoopback(media) {
 		errs = append(errs, fmt.Errorf("media: %s cannot be reached from where --http %s can: leave --media out, or name a public address", c.Media, c.HTTP))
@@ -169,7 +169,6 @@ func (c *Config) checkLater() error {
 		{"turn", c.Later.TURN},
 		{"turn-tls", c.Later.TURNTLS},
 		{"turn-relay-ports", c.Later.TURNRelayPorts},
-		{"auth-key-file", c.Later.AuthKeyFile},
 		{"auth-jwks", c.Later.AuthJWKS},
 		{"auth-webhook", c.Later.AuthWebhook},
 		{"cluster", c.Later.Cluster},

@@ -74,7 +74,7 @@ func TestCheck(t *testing.T) {
 		{"negative limit", func(c *gateway.Config) { c.MaxRooms = -1 }, "max-rooms"},
 		{"TURN", func(c *gateway.Config) { c.Later.TURN = "127.0.0.1:3478" }, "turn: not in this version"},
 		{"TURN off", func(c *gateway.Config) { c.Later.TURN = "off" }, ""},
-		{"keys", func(c *gateway.Config) { c.Later.AuthKeyFile = "keys" }, "auth-key-file: not in this version"},
+		{"for everybody, with keys", func(c *gateway.Config) { c.HTTP, c.AuthKeyFile = "0.0.0.0:8080", "keys" }, ""},
 		{"cluster", func(c *gateway.Config) { c.Later.Cluster = "127.0.0.1:8300" }, "cluster: not in this version"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

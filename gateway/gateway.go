@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,8 +56,12 @@ type Gateway struct {
 	load         *load.Monitor // says who else there is room for
 	reload       *reloader
 
+	guests   auth.Verifier // of the tokens that rooms give; nil: none do
+	revoked  *revocations
+	leases   *leases // of sessions and event streams
+
 	// What a reload replaces.
-	tokens     atomic.Pointer[auth.Tokens] // nil: no authentication
+	access     atomic.Pointer[access]
 	cert       atomic.Pointer[tls.Certificate]
 	iceServers atomic.Pointer[[]iceServer]
 }
@@ -68,7 +71,11 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), webhookTests: rate.NewLimiter(1, 3), limits: newLimits()}
+	g := &Gateway{
+		cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), webhookTests: rate.NewLimiter(1, 3),
+		limits: newLimits(), revoked: &revocations{},
+	}
+	g.leases = newLeases(g.revoked)
 	// Files first: what fails here leaves nothing open.
 	if g.node, err = nodeID(&cfg); err != nil {
 		return nil, err
@@ -110,7 +117,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	g.sessions, err = session.NewTable(session.Config{
 		Node: g.node, URL: g.url, Media: media, Advertise: cfg.Advertise,
 		ConsentTimeout: cfg.ConsentTimeout, LenientPatch: cfg.PatchLenient, Simulcast: cfg.Simulcast,
-		OnEvent: g.announceSession,
+		OnEvent: g.sessionChanged,
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
@@ -251,6 +258,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	running.Go(func() { newRelief(g.log).run(watching) })
 	running.Go(func() { g.load.Run(watching) })
 	running.Go(func() { g.hub.Run(watching) })
+	running.Go(func() { g.leases.run(watching) })
 	g.ready.Store(true)
 	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
 
@@ -360,19 +368,12 @@ func (g *Gateway) closeListeners() error {
 	return err
 }
 
-// loadFiles reads the token file, the certificate and the ICE servers. Nothing is replaced
+// loadFiles reads tokens and keys, the certificate and the ICE servers. Nothing is replaced
 // unless all of it can be read.
 func (g *Gateway) loadFiles(cfg *Config) error {
-	var tokens *auth.Tokens
-	if cfg.AuthTokenFile != "" {
-		f, err := os.Open(cfg.AuthTokenFile)
-		if err != nil {
-			return fmt.Errorf("auth-token-file: %w", err)
-		}
-		tokens, err = auth.ParseTokens(f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("auth-token-file: %s: %w", cfg.AuthTokenFile, err)
-		}
+	access, err := g.newAccess(cfg)
+	if err != nil {
+		return err
 	}
 	var cert *tls.Certificate
 	if cfg.hasTLS() {
@@ -390,7 +391,7 @@ func (g *Gateway) loadFiles(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	g.tokens.Store(tokens)
+	g.access.Store(access)
 	g.iceServers.Store(&servers)
 	if g.webhooks != nil && len(secrets) > 0 {
 		g.webhooks.SetSecrets(secrets)

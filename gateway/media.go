@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/gateway/load"
-	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
 
@@ -43,7 +42,7 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	return g.whip.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity, Name: grants.Name})
+	return g.whip.Post(w, r, labels(grants, room, p.ByName("publication")))
 }
 
 func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
@@ -59,7 +58,7 @@ func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.
 	defer answered()
 	w.Header().Set("Cache-Control", "no-store")
 	g.addICEServers(w.Header())
-	err = g.whep.Post(w, r, session.Labels{Room: room, Publication: p.ByName("publication"), Identity: grants.Identity, Name: grants.Name})
+	err = g.whep.Post(w, r, labels(grants, room, p.ByName("publication")))
 	switch {
 	case err == nil:
 		return nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/events/webhook"
 	"github.com/sluicemedia/sluice/session"
@@ -37,6 +38,12 @@ var problems = []problem{
 
 	{"unauthorized", http.StatusUnauthorized, "A token is needed.", "Send Authorization: Bearer and your token. In OBS, put the token into Bearer Token; in ffmpeg, use -authorization.", 0},
 	{"invalid-token", http.StatusUnauthorized, "The token is not known.", "Check it for missing characters, or ask the operator for a new one.", 0},
+	{"token-expired", http.StatusUnauthorized, "The token has come to its end.", "Ask for a new token where this one came from.", 0},
+	{"token-revoked", http.StatusUnauthorized, "The token was taken back.", "Ask whoever gave you the token for another one.", 0},
+	{"token-not-yet-valid", http.StatusUnauthorized, "The token is not valid yet.", "Wait for the time in its nbf or iat claim. If that should be over, compare the clocks of both sides.", 0},
+	{"auth-unavailable", http.StatusServiceUnavailable, "Nobody who knows the token answers.", "Try again after the time in Retry-After. The operator finds the reason in the log.", 5},
+	{"other-identity", http.StatusForbidden, "The token is somebody else's.", "Refresh a session with a token of the same identity (sub) as the one that opened it.", 0},
+	{"token-not-newer", http.StatusUnprocessableEntity, "The token ends before the one that the session has.", "Refresh a session with a newer token.", 0},
 	{"insufficient-scope", http.StatusForbidden, "The token does not allow this.", "Ask the operator for a token with the grant for this room.", 0},
 
 	{"alias-without-room", http.StatusUnprocessableEntity, "The bearer token names no room.", "On /api/whip and /api/whep the bearer token is the name of the room: 1 to 64 of A-Z a-z 0-9 . _ -. With authentication it is a token for exactly one room.", 0},
@@ -90,6 +97,10 @@ var causes = []struct {
 	err  error
 	name string
 }{
+	{auth.ErrInvalid, "invalid-token"},
+	{auth.ErrExpired, "token-expired"},
+	{auth.ErrNotYet, "token-not-yet-valid"},
+	{auth.ErrUnavailable, "auth-unavailable"},
 	{session.ErrNotFound, "session-not-found"},
 	{session.ErrMediaType, "media-type"},
 	{session.ErrTooLarge, "too-large"},
@@ -233,10 +244,10 @@ func (g *Gateway) writeProblem(w http.ResponseWriter, r *http.Request, err error
 
 // challenge is the WWW-Authenticate of RFC 6750 section 3.
 func challenge(name string) string {
-	if name == "invalid-token" {
-		return `Bearer realm="sluice", error="invalid_token"`
+	if name == "unauthorized" {
+		return `Bearer realm="sluice"`
 	}
-	return `Bearer realm="sluice"`
+	return `Bearer realm="sluice", error="invalid_token"`
 }
 
 // jitter spreads mean seconds by a third, and is at least 1.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/julienschmidt/httprouter"
@@ -39,6 +38,7 @@ func (g *Gateway) routes() []route {
 	add("/whep/:room", whep)
 	add("/whep/:room/:publication", whep)
 	add("/s/:session", map[string]handler{"GET": g.getSession, "PATCH": g.patchSession, "DELETE": g.deleteSession})
+	add("/s/:session/refresh", map[string]handler{"POST": g.refreshSession})
 	add("/s/:session/status", map[string]handler{"GET": g.getStatus})
 	add("/s/:session/events", map[string]handler{"GET": g.getEvents, "POST": g.postEvents, "OPTIONS": acceptJSON})
 	add("/s/:session/layer", map[string]handler{"POST": g.postLayer, "DELETE": g.deleteLayer, "OPTIONS": acceptJSON})
@@ -118,12 +118,12 @@ func (g *Gateway) optionsMedia(grant auth.Grant) handler {
 			return options200(w, r, p)
 		}
 		_, err := g.authorize(r, p.ByName("room"), grant)
-		var wrong *problemError
+		told, _ := problemOf(err)
 		switch {
 		case err == nil:
 			w.Header().Set("Cache-Control", "no-store")
 			g.addICEServers(w.Header())
-		case errors.As(err, &wrong) && wrong.name == "invalid-token":
+		case told.status == http.StatusUnauthorized && told.name != "unauthorized":
 			// The answer is the same as to anybody, but a guess counts as one.
 			if limited := g.limitFailure(r, r.URL.Path, err); limited != err { //nolint:errorlint // the same one comes back
 				return limited

@@ -40,6 +40,8 @@ const (
 	CauseBusy        Cause = "publication-busy" // another publisher was quicker
 	CauseRoomEnded   Cause = "room-ended"       // the room was deleted, or nobody publishes
 	CauseKicked      Cause = "kicked"
+	CauseExpired     Cause = "token-expired"    // the token that opened it has come to its end
+	CauseRevoked     Cause = "token-revoked"    // the token that opened it was taken back
 	CauseTooMany     Cause = "too-many-streams" // more SSRCs than any encoder needs
 	CauseDrained     Cause = "drained"          // the node stops
 	CauseInternal    Cause = "internal"
@@ -162,6 +164,15 @@ var advice = []Advice{
 		"Publish again to open it anew.", "Come back when somebody publishes.", false,
 	},
 	{CauseKicked, "A moderator ended the session.", "Ask the room's moderator.", "Ask the room's moderator.", false},
+	{
+		CauseExpired, "The token that the session was opened with has come to its end.",
+		"Publish with a new token. To go on without a break, POST a newer one to the session URL with /refresh before the old one ends.",
+		"Play with a new token. To go on without a break, POST a newer one to the session URL with /refresh before the old one ends.", false,
+	},
+	{
+		CauseRevoked, "The token that the session was opened with was taken back.",
+		"Ask whoever gave you the token for another one.", "Ask whoever gave you the token for another one.", false,
+	},
 	{CauseTooMany, "The publisher named more streams than any encoder needs.", "Send one stream a track, without changing SSRCs.", "", false},
 	{CauseDrained, "The node was stopped.", "Connect again: another node, or the same one, takes over.", "Connect again; the page does so by itself.", false},
 	{CauseInternal, "Something went wrong here, not with you.", sameAgain, sameAgain, false},

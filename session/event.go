@@ -26,6 +26,8 @@ type Event struct {
 	Labels  Labels
 	State   string // as Info's
 	Cause   Cause  // as Info's
+	// Close ends the session, and returns at once.
+	Close func(Cause)
 }
 
 const (
@@ -53,7 +55,7 @@ type telling struct {
 // tell calls the hook. s.telling.mu is held.
 func (s *Session) tell(what EventType, now time.Time, state string, c Cause) {
 	s.t.cfg.OnEvent(Event{
-		Type: what, Time: now, Session: s.name, Role: s.role, Labels: s.labels, State: state, Cause: c,
+		Type: what, Time: now, Session: s.name, Role: s.role, Labels: s.labels, State: state, Cause: c, Close: s.Close,
 	})
 }
 

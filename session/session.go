@@ -37,6 +37,13 @@ type Labels struct {
 	Room, Publication string
 	Identity          string // of whoever opened it, "" without authentication
 	Name              string // of the same, to show to people
+	Token             Token  // that opened it
+}
+
+// Token is what of a token goes on counting after the session was opened.
+type Token struct {
+	ID              string    // "": there is none
+	Issued, Expires time.Time // zero: not known, never
 }
 
 // Config is how a Table is set up.
