@@ -64,6 +64,7 @@ var grantOf = map[string]string{
 	"POST /s/:session/layer":                   "",
 	"DELETE /s/:session/layer":                 "",
 	"GET /s/:session":                          "", // a capability: see TestSessionURL
+	"POST /s/:session/refresh":                 "", // see TestRefresh
 	"GET /s/:session/status":                   "",
 	"HEAD /s/:session/status":                  "",
 	"HEAD /s/:session":                         "",

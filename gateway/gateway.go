@@ -56,9 +56,9 @@ type Gateway struct {
 	load         *load.Monitor // says who else there is room for
 	reload       *reloader
 
-	guests   auth.Verifier // of the tokens that rooms give; nil: none do
-	revoked  *revocations
-	leases   *leases // of sessions and event streams
+	guests  auth.Verifier // of the tokens that rooms give; nil: none do
+	revoked *revocations
+	leases  *leases // of sessions and event streams
 
 	// What a reload replaces.
 	access     atomic.Pointer[access]

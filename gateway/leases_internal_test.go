@@ -57,6 +57,7 @@ func inSeconds(n float64) time.Time { return time.Now().Add(time.Duration(n * fl
 
 func TestLeasesEndWithTheirTokens(t *testing.T) {
 	underClock(t, func(t *testing.T, l *leases, e *ends) {
+		t.Helper()
 		l.open("late", "r", bearer{tokenID: "1", expires: inSeconds(90)}, e.of("late"))
 		l.open("soon", "r", bearer{tokenID: "2", expires: inSeconds(10)}, e.of("soon"))
 		l.open("never", "r", bearer{tokenID: "3"}, e.of("never"))
@@ -83,6 +84,7 @@ func TestLeasesEndWithTheirTokens(t *testing.T) {
 
 func TestRenewedLeasesGoOn(t *testing.T) {
 	underClock(t, func(t *testing.T, l *leases, e *ends) {
+		t.Helper()
 		taken := func(bearer) error { return nil }
 		l.open("s", "r", bearer{tokenID: "1", expires: inSeconds(10)}, e.of("s"))
 		time.Sleep(9 * time.Second)

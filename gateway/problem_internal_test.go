@@ -104,7 +104,7 @@ func TestJitter(t *testing.T) {
 // TestPanic: a bug in a handler costs one request, is counted, and is not told.
 func TestPanic(t *testing.T) {
 	var log strings.Builder
-	g := &Gateway{log: slog.New(slog.NewTextHandler(&log, nil)), stats: newStats()}
+	g := &Gateway{limits: newLimits(), log: slog.New(slog.NewTextHandler(&log, nil)), stats: newStats()}
 	h := g.handle("/x", func(http.ResponseWriter, *http.Request, httprouter.Params) error { panic("secret") })
 	w := httptest.NewRecorder()
 	h(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil), nil)
@@ -121,7 +121,7 @@ func TestPanic(t *testing.T) {
 
 // TestErrorAfterTheAnswer: what was written stays.
 func TestErrorAfterTheAnswer(t *testing.T) {
-	g := &Gateway{log: slog.New(slog.DiscardHandler), stats: newStats()}
+	g := &Gateway{limits: newLimits(), log: slog.New(slog.DiscardHandler), stats: newStats()}
 	h := g.handle("/x", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
 		w.WriteHeader(http.StatusCreated)
 		return errors.New("too late")
@@ -136,7 +136,7 @@ func TestErrorAfterTheAnswer(t *testing.T) {
 // TestSecretsAreNotLogged: the path of a session URL and a token are secrets.
 func TestSecretsAreNotLogged(t *testing.T) {
 	var log strings.Builder
-	g := &Gateway{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), stats: newStats()}
+	g := &Gateway{limits: newLimits(), log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), stats: newStats()}
 	h := g.handle("/s/:session", func(http.ResponseWriter, *http.Request, httprouter.Params) error { return session.ErrNotFound })
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/s/node.capability?token=hidden-1", nil)
 	r.Header.Set("Authorization", "Bearer hidden-2")
@@ -152,7 +152,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	g := &Gateway{log: slog.New(slog.DiscardHandler), stats: newStats()}
+	g := &Gateway{limits: newLimits(), log: slog.New(slog.DiscardHandler), stats: newStats()}
 	for name, err := range map[string]error{"not-live": sfu.ErrNotLive, "busy": sfu.ErrPublicationBusy, "stopping": session.ErrClosed} {
 		w := httptest.NewRecorder()
 		g.writeProblem(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), err, "id")
