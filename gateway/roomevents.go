@@ -36,14 +36,17 @@ func (g *Gateway) getRoomEvents(w http.ResponseWriter, r *http.Request, p httpro
 	if err != nil {
 		return err
 	}
+	over, done := g.watchToken(grants, room)
+	defer done()
 	if events.IsWebSocket(r) {
 		events.ServeWebSocket(w, r, listener, events.Socket{
+			Over:    over,
 			Send:    func(d events.Draft) (events.Event, error) { return g.sendMessage(r, room, grants, d) },
 			Problem: problemView,
 		})
 		return nil
 	}
-	events.ServeSSE(w, r, listener, nil)
+	events.ServeSSE(w, r, listener, over)
 	return nil
 }
 
