@@ -76,7 +76,7 @@ func TestStreamHold(t *testing.T) {
 		if reports < 4 || reports > 7 {
 			t.Errorf("%d sender reports in 5 s", reports)
 		}
-		s.Write(cam.track.packet(1<<40, 0, "d"))
+		s.Write(cam.packet(1<<40, 0, "d"))
 		s.Write(cam.track.key(1<<40+1, 3000, "k"))
 		time.Sleep(10 * time.Millisecond)
 		if got := far.takeRTP(videoSSRC); payloads(got) != "k" {

@@ -180,14 +180,15 @@ func (m *mixer) checkGap(at int, least, most time.Duration) {
 	}
 }
 
-func inMixer(t *testing.T, f func(t *testing.T, m *mixer), names ...string) {
+func inMixer(t *testing.T, f func(m *mixer), names ...string) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newMixer(t, names...)) })
+	synctest.Test(t, func(t *testing.T) { f(newMixer(t, names...)) })
 }
 
 // Hundreds of cuts: each on a keyframe that was asked for, at once.
 func TestCuts(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		const cuts = 400
 		m.run(time.Second)
 		want := []string{"a"}
@@ -212,7 +213,8 @@ func TestCuts(t *testing.T) {
 // Cuts that are faster than keyframes come: the last one wins, and nobody is
 // shown the others.
 func TestCutsFasterThanKeyframes(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		m.run(time.Second)
 		for _, c := range m.all {
 			c.obeys = false
@@ -236,7 +238,8 @@ func TestCutsFasterThanKeyframes(t *testing.T) {
 
 // A publisher that obeys no request: what was on goes on until its next keyframe.
 func TestCutWaitsForTheNextKeyframe(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		b := m.all[1]
 		b.obeys = false
 		m.run(2 * time.Second)
@@ -257,7 +260,8 @@ func TestCutWaitsForTheNextKeyframe(t *testing.T) {
 
 // Where none comes in time, the viewer is shown what followed the last one.
 func TestCutWithoutKeyframe(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		b := m.all[1]
 		b.obeys = false
 		m.run(2 * time.Second)
@@ -284,7 +288,8 @@ func TestCutWithoutKeyframe(t *testing.T) {
 
 // One who has not shown a keyframe yet is not cut to: what was on goes on.
 func TestCutToOneWithoutPicture(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		m.run(time.Second)
 		m.program("b")
 		b := m.add("b", vp8)
@@ -306,7 +311,8 @@ func TestCutToOneWithoutPicture(t *testing.T) {
 // A picture that the viewer cannot decode is not waited for: it is counted and
 // told, and the sound is cut.
 func TestCutToAnotherCodec(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		m.add("b", h264)
 		m.run(time.Second)
 		m.program("b")
@@ -331,7 +337,8 @@ func TestCutToAnotherCodec(t *testing.T) {
 
 // One who sends sound alone is cut to at once, and from.
 func TestCutToSound(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		b := m.add("b", vp8)
 		b.src.close()
 		m.run(time.Second)
@@ -350,7 +357,8 @@ func TestCutToSound(t *testing.T) {
 // A thousand viewers are cut with one keyframe request, and none before the
 // others have begun to wait.
 func TestCutForMany(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		const viewers = 1000
 		var all []*viewer
 		for range viewers {
@@ -381,7 +389,8 @@ func TestCutForMany(t *testing.T) {
 
 // The chosen publication goes and comes back: the rule decides meanwhile.
 func TestCutByRule(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		program := func(want string) {
 			t.Helper()
 			info, err := m.rs.Info("r")

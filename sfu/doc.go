@@ -26,8 +26,9 @@
 // them; memory is taken for many packets at a time (slab.go). To join and to
 // leave cost the same however many there are. room.refresh looks at all viewers
 // of a room, when its publications change; those who wait for a layer of
-// simulcast are looked at by themselves (room.refreshSome), so that neither one
-// viewer's selection nor a keyframe is work for all.
+// simulcast, or to be cut to another program (cut.go), are looked at by
+// themselves (room.refreshSome), so that neither one viewer's selection nor a
+// keyframe is work for all.
 //
 // # Locks
 //

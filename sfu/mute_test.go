@@ -82,15 +82,16 @@ func (p *talk) counts() (sound, pictures int) {
 	return p.a.all, p.v.all
 }
 
-func talking(t *testing.T, f func(t *testing.T, p *talk)) {
+func talking(t *testing.T, f func(p *talk)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newTalk(t, newRooms(t, Config{}), "main")) })
+	synctest.Test(t, func(t *testing.T) { f(newTalk(t, newRooms(t, Config{}), "main")) })
 }
 
 // From the call on nothing of what is muted is forwarded, and all of the rest.
 func TestMute(t *testing.T) {
 	for _, m := range []Muted{{Audio: true}, {Video: true}, {Audio: true, Video: true}} {
-		talking(t, func(t *testing.T, p *talk) {
+		talking(t, func(p *talk) {
+			t := p.t
 			p.run(time.Second, vp8Delta)
 			p.mute(m)
 			sound, pictures := p.counts()
@@ -111,7 +112,8 @@ func TestMute(t *testing.T) {
 
 // Sound is back at once, the picture with the next keyframe, which is asked for.
 func TestUnmute(t *testing.T) {
-	talking(t, func(t *testing.T, p *talk) {
+	talking(t, func(p *talk) {
+		t := p.t
 		p.run(time.Second, vp8Delta)
 		p.mute(Muted{Audio: true, Video: true})
 		p.run(3*time.Second, vp8Key)
@@ -134,7 +136,8 @@ func TestUnmute(t *testing.T) {
 // go on by the time gone, a picture that begins with a keyframe from after the
 // mute, and no sign of an end.
 func TestMuteIsSilence(t *testing.T) {
-	inMixer(t, func(t *testing.T, m *mixer) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
 		c := m.all[0]
 		m.run(time.Second)
 		before := len(m.wire.packets())
@@ -180,7 +183,8 @@ func TestMuteIsSilence(t *testing.T) {
 // Who joins, and who chooses a layer, while a picture is muted gets it when it is
 // back, and nothing of what was muted.
 func TestMuteAndJoin(t *testing.T) {
-	talking(t, func(t *testing.T, p *talk) {
+	talking(t, func(p *talk) {
+		t := p.t
 		p.run(time.Second, vp8Delta)
 		p.mute(Muted{Audio: true, Video: true})
 		p.run(time.Second, vp8Key)
@@ -204,7 +208,8 @@ func TestMuteAndJoin(t *testing.T) {
 // The mute outlives the publisher: one who comes back, or takes over, is as
 // muted as it was.
 func TestMuteOutlivesThePublisher(t *testing.T) {
-	talking(t, func(t *testing.T, p *talk) {
+	talking(t, func(p *talk) {
+		t := p.t
 		p.mute(Muted{Video: true})
 		_, before := p.counts()
 		for _, leaves := range []bool{true, false} {
@@ -260,7 +265,8 @@ func TestMuteAndLayers(t *testing.T) {
 
 // What was to be caught up with when the mute came is not shown any more.
 func TestMuteEndsTheBurst(t *testing.T) {
-	talking(t, func(t *testing.T, p *talk) {
+	talking(t, func(p *talk) {
+		t := p.t
 		p.padding = 1100
 		p.run(2*time.Second, vp8Delta)
 		w := realViewer(t, subscribe(t, p.rs, "r"))
