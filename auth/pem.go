@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -56,11 +57,14 @@ func mistaken(file []byte) error {
 	if strings.HasPrefix(text, "{") && (strings.Contains(text, `"kty"`) || strings.Contains(text, `"keys"`)) {
 		return errors.New("this is a JSON Web Key: serve it at a URL and name that as auth-jwks, or turn it into PEM")
 	}
-	_, pkix := x509.ParsePKIXPublicKey(file)
-	_, pkcs1 := x509.ParsePKCS1PublicKey(file)
-	_, cert := x509.ParseCertificate(file)
-	_, private := x509.ParsePKCS8PrivateKey(file)
-	if pkix == nil || pkcs1 == nil || cert == nil || private == nil {
+	var der asn1.RawValue
+	if _, err := asn1.Unmarshal(file, &der); err != nil { // what follows may be the end of a line
+		return nil //nolint:nilerr // it is no DER at all
+	}
+	_, pkix := x509.ParsePKIXPublicKey(der.FullBytes)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(der.FullBytes)
+	_, cert := x509.ParseCertificate(der.FullBytes)
+	if pkix == nil || pkcs1 == nil || cert == nil {
 		return errors.New("this is a key in DER: turn it into PEM with `openssl pkey -inform DER`")
 	}
 	return nil
