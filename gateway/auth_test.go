@@ -96,6 +96,23 @@ var grantOf = map[string]string{
 	"HEAD /meet/:room":                         "",
 	"GET /assets/*path":                        "",
 	"HEAD /assets/*path":                       "",
+
+	"GET /v1/rooms/:room/sessions/:session":           "admin-key-1",
+	"HEAD /v1/rooms/:room/sessions/:session":          "admin-key-1",
+	"GET /v1/rooms/:room/publications/:publication":   "admin-key-1",
+	"HEAD /v1/rooms/:room/publications/:publication":  "admin-key-1",
+	"PATCH /v1/rooms/:room/publications/:publication": "moderate-key",
+	"POST /v1/rooms/:room/join":                       "", // see TestJoinRules
+
+	"GET /v1/webhooks":                      "all-admin-key",
+	"HEAD /v1/webhooks":                     "all-admin-key",
+	"GET /v1/webhooks/dead":                 "all-admin-key",
+	"HEAD /v1/webhooks/dead":                "all-admin-key",
+	"POST /v1/webhooks/dead/:letter/replay": "all-admin-key",
+	"POST /v1/webhooks/replay":              "all-admin-key",
+	"POST /v1/webhooks/test":                "all-admin-key",
+	"GET /admin":                            "", // the page asks for a token itself
+	"HEAD /admin":                           "",
 }
 
 // TestEveryRouteIsGuarded tries every route with every kind of bearer.

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/cluster"
 	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/events/webhook"
@@ -46,17 +45,19 @@ type Gateway struct {
 	hub      *events.Hub     // the logs of the rooms
 	webhooks *webhook.Outbox // nil: no endpoint is configured
 
-	roomsMu sync.Mutex // makes changes of a room's settings one at a time
-	ready   atomic.Bool
-	stats   *stats
-	limits  *limits // of what is done for whom
+	keeper   *roomKeeper  // makes rooms as the registry has them
+	creating atomic.Int64 // rooms that are being made
+
+	ready  atomic.Bool
+	stats  *stats
+	limits *limits // of what is done for whom
 	// refusals bounds the lines about refused sessions in the log.
 	refusals     *rate.Limiter
 	webhookTests *rate.Limiter
 	load         *load.Monitor // says who else there is room for
 	reload       *reloader
 
-	guests  auth.Verifier // of the tokens that rooms give; nil: none do
+	guests  *roomTokens // the tokens that rooms give
 	revoked *revocations
 	leases  *leases // of sessions and event streams
 
@@ -73,7 +74,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: log, stats: newStats(), refusals: rate.NewLimiter(2, 20), webhookTests: rate.NewLimiter(1, 3),
-		limits: newLimits(), revoked: &revocations{},
+		limits: newLimits(), revoked: &revocations{}, keeper: newRoomKeeper(),
 	}
 	g.leases = newLeases(g.revoked)
 	// Files first: what fails here leaves nothing open.
@@ -126,6 +127,8 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	rooms.OnEvent = g.announceRoom
 	rooms.MaxRooms, rooms.MaxPublications, rooms.MaxViewers = cfg.MaxRooms, cfg.MaxPublications, cfg.MaxViewers
 	g.rooms = sfu.NewRooms(rooms, log)
+	g.guests = newRoomTokens(g.registry)
+	g.loadRooms()
 	g.whip = whip.Endpoint{Rooms: g.rooms, Sessions: g.sessions}
 	g.whep = whep.Endpoint{
 		Rooms: g.rooms, Sessions: g.sessions, CounterOffer: cfg.WHEPCounterOffer, ServerOffer: cfg.WHEPServerOffer,
@@ -259,6 +262,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	running.Go(func() { g.load.Run(watching) })
 	running.Go(func() { g.hub.Run(watching) })
 	running.Go(func() { g.leases.run(watching) })
+	running.Go(func() { g.keepRooms(watching) })
 	g.ready.Store(true)
 	g.log.Info("node started", "node", g.node, "url", g.url, "media", g.MediaAddr())
 

@@ -20,9 +20,9 @@ type handler func(w http.ResponseWriter, r *http.Request, p httprouter.Params) e
 // Header values that every response of the public listener carries. A star for
 // Allow-Headers would not cover Authorization (FETCH standard).
 const (
-	corsHeaders = "Authorization, Content-Type, If-Match, If-None-Match, ETag, Link, Prefer, Last-Event-ID"
+	corsHeaders = "Authorization, Content-Type, If-Match, If-None-Match, ETag, Link, Prefer, Last-Event-ID, Idempotency-Key"
 	corsMethods = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
-	corsExpose  = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate, Preference-Applied, Access-Control-Allow-Methods"
+	corsExpose  = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate, Preference-Applied, Idempotency-Replayed, Access-Control-Allow-Methods"
 )
 
 // handle is the frame around every handler: request id, CORS, problems,

@@ -131,21 +131,32 @@ func (s iceServer) rank() int {
 	}
 }
 
+// login is what a client tells a TURN server; id tells users apart in its log.
+func (s iceServer) login(now time.Time, id string) (username, credential string) {
+	if s.secret == "" {
+		return s.username, s.credential
+	}
+	username = strconv.FormatInt(now.Add(turnLife).Unix(), 10) + ":" + id
+	mac := hmac.New(sha1.New, []byte(s.secret))
+	_, _ = io.WriteString(mac, username) // a hash takes everything
+	return username, base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
 // link is the value of the Link header of RFC 9725 section 4.6. The drafts up
 // to 16 had credential-type, and a player still asks for it.
 func (s iceServer) link(now time.Time, id string) string {
-	username, credential := s.username, s.credential
-	if s.secret != "" {
-		username = strconv.FormatInt(now.Add(turnLife).Unix(), 10) + ":" + id
-		mac := hmac.New(sha1.New, []byte(s.secret))
-		_, _ = io.WriteString(mac, username) // a hash takes everything
-		credential = base64.StdEncoding.EncodeToString(mac.Sum(nil))
-	}
 	text := "<" + s.uri + `>; rel="ice-server"`
-	if username != "" {
+	if username, credential := s.login(now, id); username != "" {
 		text += `; username="` + username + `"; credential="` + credential + `"; credential-type="password"`
 	}
 	return text
+}
+
+// iceServerView is a server as browsers take it (RTCIceServer).
+type iceServerView struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"`
 }
 
 // loadICEServers reads the file of ICE servers; without a name there are none.
@@ -167,8 +178,21 @@ func loadICEServers(name string) ([]iceServer, error) {
 // addICEServers tells the client of the ICE servers, one header line for each:
 // OBS splits lines at commas.
 func (g *Gateway) addICEServers(h http.Header) {
-	id := strings.ToLower(rand.Text()[:12]) // tells users apart in the log of a TURN server
+	id := turnUser()
 	for _, s := range *g.iceServers.Load() {
 		h.Add("Link", s.link(time.Now(), id))
 	}
 }
+
+// iceServerViews is addICEServers for answers in JSON.
+func (g *Gateway) iceServerViews() []iceServerView {
+	id, views := turnUser(), []iceServerView{}
+	for _, s := range *g.iceServers.Load() {
+		username, credential := s.login(time.Now(), id)
+		views = append(views, iceServerView{[]string{s.uri}, username, credential})
+	}
+	return views
+}
+
+// turnUser tells users apart in the log of a TURN server.
+func turnUser() string { return strings.ToLower(rand.Text()[:12]) }

@@ -33,14 +33,28 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 // readJSON reads a request body into v, strictly. An empty body is an empty
 // object.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(w, r, body, v)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return session.ErrTooLarge
+		return nil, session.ErrTooLarge
 	case err != nil:
-		return fmt.Errorf("%w: %w", session.ErrTimeout, err)
-	case len(body) == 0:
+		return nil, fmt.Errorf("%w: %w", session.ErrTimeout, err)
+	}
+	return body, nil
+}
+
+// decodeJSON is readJSON of a body that was read.
+func decodeJSON(w http.ResponseWriter, r *http.Request, body []byte, v any) error {
+	if len(body) == 0 {
 		return nil
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -105,6 +119,12 @@ type list[T any] struct {
 // are unique. The cursor is the key of the last item, so that a page is right
 // whatever came or went meanwhile.
 func writeList[T any](w http.ResponseWriter, r *http.Request, items []T, key func(T) string) error {
+	return writeListAs(w, r, items, key, func(item T) T { return item })
+}
+
+// writeListAs is writeList of items that are only worked out for those of the
+// page.
+func writeListAs[T, V any](w http.ResponseWriter, r *http.Request, items []T, key func(T) string, view func(T) V) error {
 	limit, after, err := pageOf(r)
 	if err != nil {
 		return err
@@ -114,11 +134,15 @@ func writeList[T any](w http.ResponseWriter, r *http.Request, items []T, key fun
 	if found {
 		from++
 	}
-	page := list[T]{Items: append([]T{}, items[from:]...)}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		next := base64.RawURLEncoding.EncodeToString([]byte(key(page.Items[limit-1])))
+	items = items[from:]
+	page := list[V]{Items: make([]V, 0, min(limit, len(items)))}
+	if len(items) > limit {
+		items = items[:limit]
+		next := base64.RawURLEncoding.EncodeToString([]byte(key(items[limit-1])))
 		page.Next = &next
+	}
+	for _, item := range items {
+		page.Items = append(page.Items, view(item))
 	}
 	return writeJSON(w, http.StatusOK, page)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"github.com/sluicemedia/sluice/auth"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
 )
@@ -17,6 +18,8 @@ type sessionView struct {
 	Publication string       `json:"publication"`
 	Role        session.Role `json:"role"`
 	Identity    string       `json:"identity,omitempty"`
+	Name        string       `json:"name,omitempty"`    // to show to people
+	Expires     *stamp       `json:"expires,omitempty"` // when its token ends, and it with it
 	State       string       `json:"state"`
 	Cause       *string      `json:"cause"`
 	Since       stamp        `json:"since"`
@@ -51,22 +54,6 @@ type statsView struct {
 	NACKs      uint64  `json:"nacks"`
 	PLIs       uint64  `json:"plis"`
 	FirstFrame *int64  `json:"first_frame_ms,omitempty"`
-}
-
-// publicationView is a publication as the API shows it.
-type publicationView struct {
-	Name     string      `json:"name"`
-	Session  string      `json:"session"`
-	Identity string      `json:"identity,omitempty"`
-	Live     bool        `json:"live"`
-	Muted    mutedView   `json:"muted"`
-	Tracks   []trackView `json:"tracks"`
-	Since    stamp       `json:"since"`
-}
-
-type mutedView struct {
-	Audio bool `json:"audio"`
-	Video bool `json:"video"`
 }
 
 func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
@@ -108,7 +95,7 @@ func sinceKey(s stamp) string { return time.Time(s).UTC().Format("20060102150405
 
 func (g *Gateway) sessionOf(s session.Info, pub sfu.PublicationInfo) sessionView {
 	out := sessionView{
-		ID: s.ID, Room: s.Labels.Room, Publication: s.Labels.Publication, Role: s.Role, Identity: s.Labels.Identity,
+		ID: s.ID, Room: s.Labels.Room, Publication: s.Labels.Publication, Role: s.Role, Identity: s.Labels.Identity, Name: s.Labels.Name,
 		State: s.State, Since: stamp(s.Since), Transport: "udp", Node: g.node,
 		Tracks: tracksOf(pub), Stats: statsView{RTT: s.RTT.Milliseconds()},
 	}
@@ -150,17 +137,53 @@ func tracksOf(pub sfu.PublicationInfo) []trackView {
 	return tracks
 }
 
-func (g *Gateway) listPublications(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+// showSession shows one session of the room, for a minute after its end, too.
+func (g *Gateway) showSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	info, err := g.administered(r, p)
 	if err != nil {
 		return err
 	}
-	items := []publicationView{}
-	for _, pub := range info.Publications {
-		items = append(items, publicationView{
-			Name: pub.Name, Session: pub.Session, Identity: pub.Identity, Live: pub.Live,
-			Tracks: tracksOf(pub), Since: stamp(pub.Since),
-		})
+	s, err := g.sessionIn(info.Name, p.ByName("session"))
+	if err != nil {
+		return err
 	}
-	return writeList(w, r, items, func(p publicationView) string { return p.Name })
+	var published sfu.PublicationInfo
+	for _, pub := range info.Publications {
+		if pub.Session == s.ID {
+			published = pub
+		}
+	}
+	return writeJSON(w, http.StatusOK, g.sessionOf(s, published))
+}
+
+// sessionIn finds a session of a room by the id that lists show.
+func (g *Gateway) sessionIn(room, id string) (session.Info, error) {
+	for _, s := range g.sessions.List() {
+		if s.Labels().Room == room && session.PublicID(s.ID()) == id {
+			return s.Info(), nil
+		}
+	}
+	for _, s := range g.sessions.ListEnded() {
+		if s.Labels.Room == room && s.ID == id {
+			return s, nil
+		}
+	}
+	return session.Info{}, session.ErrNotFound
+}
+
+// kickSession ends a session of the room.
+func (g *Gateway) kickSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	name := p.ByName("room")
+	if _, err := g.authorize(r, name, auth.Moderate); err != nil {
+		return err
+	}
+	id := p.ByName("session")
+	for _, s := range g.sessions.List() {
+		if s.Labels().Room == name && (s.ID() == id || session.PublicID(s.ID()) == id) {
+			s.Close(session.CauseKicked)
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+	}
+	return session.ErrNotFound
 }

@@ -31,7 +31,7 @@ func (g *Gateway) probeWHEP(w http.ResponseWriter, _ *http.Request, _ httprouter
 
 func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	room := p.ByName("room")
-	grants, err := g.authorize(r, room, auth.Publish)
+	grants, err := g.enter(r, room, auth.Publish)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (g *Gateway) postWHIP(w http.ResponseWriter, r *http.Request, p httprouter.
 
 func (g *Gateway) postWHEP(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	room := p.ByName("room")
-	grants, err := g.authorize(r, room, auth.Subscribe)
+	grants, err := g.enter(r, room, auth.Subscribe)
 	if err != nil {
 		return err
 	}

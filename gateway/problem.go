@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/cluster"
 	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/events/webhook"
 	"github.com/sluicemedia/sluice/session"
@@ -79,6 +80,13 @@ var problems = []problem{
 	{"offer-unanswered", http.StatusConflict, "The offer of this session has no answer yet.", "PATCH the answer first, as application/sdp. Candidates may follow it.", 0},
 	{"publication-busy", http.StatusConflict, "Somebody else publishes here.", "Use another publication name, wait until they stop, or let the room's owner set conflict to replace.", 3},
 	{"room-exists", http.StatusConflict, "There is such a room already.", "Change it with PATCH, or choose another name.", 0},
+	{"room-changed", http.StatusPreconditionFailed, "The room has changed since you saw it.", "GET it, decide again, and send its new ETag in If-Match. Without If-Match the change is made whatever the room is like.", 0},
+	{"room-locked", http.StatusForbidden, "The room is locked.", "Ask somebody who moderates the room to unlock it. Who is in it stays.", 0},
+	{"join-refused", http.StatusForbidden, "You cannot join this room.", "Check the name of the room and the password, or ask whoever invited you. The answer is the same for a room that is not there.", 0},
+	{"publication-not-found", http.StatusNotFound, "There is no such publication.", "The list of publications has those that are there.", 0},
+	{"idempotency-key-reused", http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request.", "Take a new key for every request that is not the same one again.", 0},
+	{"idempotency-key-malformed", http.StatusBadRequest, "The Idempotency-Key cannot be read.", "Send one header with 1 to 255 printable ASCII characters, such as a UUID.", 0},
+	{"registry-unavailable", http.StatusServiceUnavailable, "The registry of rooms takes no changes now.", "Try again after the time in Retry-After, with the same Idempotency-Key: the change may have been made. The operator finds the reason in the log.", 3},
 	{"room-full", http.StatusServiceUnavailable, "The room takes no more.", "Try again later, or let the room's owner raise max_publications or max_viewers.", 10},
 	{"overloaded", http.StatusServiceUnavailable, "This node takes no more.", "Try again after the time in Retry-After. The node measures what it can carry; its operator finds the reason in the log and in the metric sluice_admission_refused_total.", 10},
 	{"stopping", http.StatusServiceUnavailable, "This node is stopping.", "Try again after the time in Retry-After.", 3},
@@ -122,10 +130,16 @@ var causes = []struct {
 	{events.ErrClosed, "stopping"},
 	{sfu.ErrPublicationBusy, "publication-busy"},
 	{sfu.ErrNotLive, "not-live"},
+	{sfu.ErrPublicationNotFound, "publication-not-found"},
 	{sfu.ErrRoomNotFound, "room-not-found"},
 	{sfu.ErrRoomExists, "room-exists"},
 	{sfu.ErrTooMany, "room-full"},
 	{sfu.ErrName, "not-found"},
+	{cluster.ErrExists, "room-exists"},
+	{cluster.ErrNotFound, "room-not-found"},
+	{cluster.ErrConflict, "room-changed"},
+	{cluster.ErrRequestReused, "idempotency-key-reused"},
+	{cluster.ErrNoLeader, "registry-unavailable"},
 	{sfu.ErrClosed, "stopping"},
 }
 

@@ -26,4 +26,4 @@ func (g *Gateway) openRegistry() (err error) {
 
 // registryChanged is told every change of the registry, in order. The registry
 // waits for it: it must not block, and must not write to the registry.
-func (g *Gateway) registryChanged(cluster.Change) {}
+func (g *Gateway) registryChanged(c cluster.Change) { g.keeper.changes(c) }

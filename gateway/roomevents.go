@@ -62,6 +62,9 @@ func lastEventID(r *http.Request) string {
 // authorizeListener lets pass who has a part in a room.
 func (g *Gateway) authorizeListener(r *http.Request, room string) (auth.Grants, error) {
 	grants, err := g.identify(r)
+	if err == nil {
+		grants, err = g.asGuest(r, room, grants)
+	}
 	if err != nil {
 		return grants, err
 	}

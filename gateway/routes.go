@@ -47,10 +47,12 @@ func (g *Gateway) routes() []route {
 	add("/v1/rooms", map[string]handler{"GET": g.listRooms, "POST": g.createRoom})
 	add("/v1/rooms/:room", map[string]handler{"GET": g.getRoom, "PATCH": g.updateRoom, "DELETE": g.deleteRoom})
 	add("/v1/rooms/:room/sessions", map[string]handler{"GET": g.listSessions})
-	add("/v1/rooms/:room/sessions/:session", map[string]handler{"DELETE": g.kickSession})
+	add("/v1/rooms/:room/sessions/:session", map[string]handler{"GET": g.showSession, "DELETE": g.kickSession})
 	add("/v1/rooms/:room/publications", map[string]handler{"GET": g.listPublications})
 	add("/v1/rooms/:room/events", map[string]handler{"GET": g.getRoomEvents})
 	add("/v1/rooms/:room/messages", map[string]handler{"GET": g.listMessages, "POST": g.postMessage, "OPTIONS": acceptJSON})
+	add("/v1/rooms/:room/publications/:publication", map[string]handler{"GET": g.getPublication, "PATCH": g.updatePublication})
+	add("/v1/rooms/:room/join", map[string]handler{"POST": g.joinRoom, "OPTIONS": acceptJSON})
 
 	add("/v1/webhooks", map[string]handler{"GET": g.listWebhooks})
 	add("/v1/webhooks/dead", map[string]handler{"GET": g.listDeadLetters})

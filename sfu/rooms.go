@@ -109,12 +109,17 @@ func (rs *Rooms) Update(name string, s Settings) (RoomInfo, error) {
 		return RoomInfo{}, err
 	}
 	defer r.leave()
+	r.change(s, time.Now())
+	return r.info(), nil
+}
+
+// change gives the room other settings.
+func (r *room) change(s Settings, now time.Time) {
 	if r.settings.Wait && !s.Wait {
-		r.restartLinger(time.Now())
+		r.restartLinger(now)
 	}
 	r.settings = s
-	r.refresh(time.Now())
-	return r.info(), nil
+	r.refresh(now)
 }
 
 // Delete ends a room: all claims and subscriptions in it end. ErrRoomNotFound.
