@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
 	"github.com/sluicemedia/sluice/sfu"
@@ -64,6 +66,7 @@ type snapshot struct {
 	limited       uint64
 	load          load.Status
 	webhooks      webhookSnapshot
+	hub           events.Stats
 }
 
 func (g *Gateway) snapshot() *snapshot {
@@ -76,6 +79,7 @@ func (g *Gateway) snapshot() *snapshot {
 		limited:       g.stats.limited.Load(),
 		load:          g.load.Status(),
 		webhooks:      g.webhookSnapshot(),
+		hub:           g.hub.Stats(),
 	}
 }
 
@@ -101,7 +105,7 @@ func counter(name, help string, read func(*snapshot) uint64) metric {
 
 // metrics is every metric that is read from other packages.
 func metrics() []metric {
-	return append(append(loadMetrics(), webhookMetrics()...), []metric{
+	return append(slices.Concat(loadMetrics(), webhookMetrics(), roomEventMetrics()), []metric{
 		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
 			if s.ready {
 				return 1

@@ -104,3 +104,15 @@ func problemView(err error) any {
 		Detail string `json:"detail"`
 	}{"/problems/" + p.name, p.title, p.status, detail}
 }
+
+// roomEventMetrics are those of the logs of rooms.
+func roomEventMetrics() []metric {
+	return []metric{
+		gauge("sluice_room_logs", "Rooms whose events are kept.", func(s *snapshot) float64 { return float64(s.hub.Rooms) }),
+		gauge("sluice_room_listeners", "Readers of the events of rooms.", func(s *snapshot) float64 { return float64(s.hub.Listeners) }),
+		counter("sluice_room_events_total", "Events of rooms, messages among them.", func(s *snapshot) uint64 { return s.hub.Events }),
+		counter("sluice_room_messages_total", "Messages sent in rooms.", func(s *snapshot) uint64 { return s.hub.Messages }),
+		counter("sluice_room_snapshots_total", "States of rooms sent to readers who came, or came back too late.", func(s *snapshot) uint64 { return s.hub.Snapshots }),
+		counter("sluice_room_events_missed_total", "Events that readers did not get because they were too slow or away for too long.", func(s *snapshot) uint64 { return s.hub.Missed }),
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/sluicemedia/sluice/events"
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
 )
 
 // roomEvent waits for an event of a type; others before it are fine.
@@ -169,4 +170,78 @@ func TestRoomEventsAreGuarded(t *testing.T) {
 			t.Errorf("messages with %v: got %d, want %d", c.headers, got.StatusCode, want)
 		}
 	}
+}
+
+// wantOrder reads events until one of each type has come, and holds them
+// against the order in which they must come.
+func (s *sse) wantOrder(t *testing.T, kinds ...events.Type) []events.Event {
+	t.Helper()
+	var got []events.Event
+	for _, kind := range kinds {
+		got = append(got, s.roomEvent(t, kind))
+		if n := len(got); n > 1 && got[n-1].Seq <= got[n-2].Seq {
+			t.Errorf("%s has the number %d, after %d", kind, got[n-1].Seq, got[n-2].Seq)
+		}
+	}
+	return got
+}
+
+func dataOf[T any](t *testing.T, e events.Event) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(e.Data, &v); err != nil {
+		t.Fatalf("%s: %v", e.Data, err)
+	}
+	return v
+}
+
+// TestRoomTellsOfItsSessions lets a publisher and a viewer come and go, and ends
+// the room.
+func TestRoomTellsOfItsSessions(t *testing.T) {
+	n := start(t)
+	if resp := n.do(t, "POST", "/v1/rooms", asJSON, `{"name":"demo","wait":true}`); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("got %d", resp.StatusCode)
+	}
+	s := openStream(t, http1.client(t), n.LocalURL()+"/v1/rooms/demo/events")
+	s.roomEvent(t, events.Snapshot)
+
+	vp8, opus := codecNamed(t, "VP8"), codecNamed(t, "opus")
+	publisher := gatewaytest.Publish(t, n.LocalURL(), "demo", 30, vp8, opus)
+	got := s.wantOrder(t, events.SessionJoined, events.PublicationStarted, events.ProgramChanged)
+	joined, started := dataOf[events.Session](t, got[0]), dataOf[events.Publication](t, got[1])
+	if joined.Role != "publisher" || joined.Publication != "main" || joined.Session == "" {
+		t.Errorf("joined: got %+v", joined)
+	}
+	if started.Session != joined.Session || started.Publication != "main" || started.WHEP != n.URL()+"/whep/demo/main" {
+		t.Errorf("started: got %+v, want that of %+v", started, joined)
+	}
+	viewer := gatewaytest.View(t, n.LocalURL(), "demo", vp8, opus)
+	watching := dataOf[events.Session](t, s.roomEvent(t, events.SessionJoined))
+	if watching.Role != "viewer" {
+		t.Errorf("joined: got %+v, want the viewer", watching)
+	}
+
+	late := openStream(t, http1.client(t), n.LocalURL()+"/v1/rooms/demo/events")
+	room := dataOf[events.Beginning](t, late.roomEvent(t, events.Snapshot))
+	if len(room.Sessions) != 2 || room.Sessions[0] != joined || room.Sessions[1] != watching ||
+		len(room.Publications) != 1 || room.Publications[0] != started || room.Program == nil || *room.Program != "main" {
+		t.Errorf("got the snapshot %+v", room)
+	}
+
+	viewer.Close(t)
+	if left := dataOf[events.Session](t, s.roomEvent(t, events.SessionLeft)); left.Session != watching.Session || left.Cause == "" {
+		t.Errorf("left: got %+v, want the viewer and why", left)
+	}
+	publisher.Close(t)
+	got = s.wantOrder(t, events.PublicationStopped, events.SessionLeft)
+	if left := dataOf[events.Session](t, got[1]); left.Session != joined.Session {
+		t.Errorf("left: got %+v, want the publisher", left)
+	}
+
+	gatewaytest.Publish(t, n.LocalURL(), "demo", 30, vp8)
+	s.roomEvent(t, events.PublicationStarted)
+	if resp := n.do(t, "DELETE", "/v1/rooms/demo", nil, ""); resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("got %d", resp.StatusCode)
+	}
+	s.wantOrder(t, events.PublicationStopped, events.SessionLeft, events.RoomEnded)
+	s.ends(t)
 }
