@@ -11,8 +11,8 @@ export PATH := $(SLUICE_TOOLS)/bin:$(PATH):/usr/sbin:/sbin
 
 FUZZTIME ?= 3s
 # What make test-long fuzzes for ten minutes each: all that reads what strangers
-# send as SDP, fragments, STUN, RTCP and RTP, and the rewriting of RTP.
-FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|LikePion|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite)$$=10m
+# send as SDP, fragments, STUN, RTCP, RTP and tokens, and the rewriting of RTP.
+FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|LikePion|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite|Token|Claims)$$=10m
 PKG ?= ./...
 # Systems that nothing runs on here: all of the code must compile for them.
 FOREIGN ?= darwin windows

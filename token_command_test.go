@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/gateway"
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
 )
 
 const tokenSecret = "0123456789abcdef0123456789abcdef"
@@ -149,6 +152,49 @@ func TestTokenRefuses(t *testing.T) {
 	for _, args := range [][]string{{}, with("--ttl", "long"), with("--fly")} {
 		if err := run(t.Context(), append([]string{"token"}, args...), io.Discard, io.Discard); err == nil {
 			t.Errorf("%q: no error", args)
+		}
+	}
+}
+
+// TestTokenAtNode: what was made for one room and one grant opens just that at a node that has the public key.
+func TestTokenAtNode(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	verifies := pemFile(t, "PUBLIC KEY", der, err)
+	der, err = x509.MarshalPKCS8PrivateKey(private)
+	signs := pemFile(t, "PRIVATE KEY", der, err)
+	other := keyFile(t, tokenSecret)
+	node := gatewaytest.Start(t, func(c *gateway.Config) { c.AuthKeyFile = verifies })
+	for _, tc := range []struct {
+		key, room, grant string
+		want             int
+	}{
+		{signs, "demo", "--publish", http.StatusBadRequest}, // let in: there is no offer
+		{signs, "de*", "--publish", http.StatusBadRequest},
+		{signs, "other", "--publish", http.StatusForbidden},
+		{signs, "demo", "--subscribe", http.StatusForbidden},
+		{other, "demo", "--publish", http.StatusUnauthorized},
+	} {
+		var token strings.Builder
+		if err := run(t.Context(), []string{"token", "--key-file", tc.key, "--room", tc.room, tc.grant, "--identity", "ann"}, &token, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, node.URL()+"/whip/demo", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token.String()))
+		req.Header.Set("Content-Type", "application/sdp")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tc.want {
+			t.Errorf("%s in %s: got %d, want %d", tc.grant, tc.room, resp.StatusCode, tc.want)
 		}
 	}
 }

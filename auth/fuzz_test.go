@@ -159,8 +159,8 @@ func FuzzKeyFile(f *testing.F) {
 	})
 }
 
-// FuzzAnswer: whatever a webhook answers, what is taken of it is within bounds.
-func FuzzAnswer(f *testing.F) {
+// FuzzVerdict: whatever a webhook answers, what is taken of it is within bounds.
+func FuzzVerdict(f *testing.F) {
 	f.Add([]byte(`{"identity":"ann","name":"Ann","rooms":["studio"],"can":["publish"],"expires":"2030-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"rooms":"*","can":"admin","id":"7","issued":"0001-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"expires":""}`))
