@@ -66,14 +66,36 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(cfg.Secrets) == 0 || slices.ContainsFunc(cfg.Secrets, func(s []byte) bool { return len(s) < minWebhookSecret }) {
-		return nil, fmt.Errorf("auth: a webhook needs a secret, and each has %d bytes at least", minWebhookSecret)
+	if err := CheckWebhookSecrets(cfg.Secrets); err != nil {
+		return nil, err
 	}
 	return &Webhook{
 		cfg: cfg, url: u, client: newClient(cfg.Transport, webhookTimeout), log: orSilent(cfg.Log),
 		known: newVerdicts(webhookCache), unknown: newVerdicts(webhookCache), flights: map[digest]*flight{},
 		breaker: breaker{limit: webhookFailures, pause: webhookPause},
 	}, nil
+}
+
+// CheckWebhookSecrets tells whether a webhook can do with these secrets.
+func CheckWebhookSecrets(secrets [][]byte) error {
+	if len(secrets) == 0 || slices.ContainsFunc(secrets, func(s []byte) bool { return len(s) < minWebhookSecret }) {
+		return fmt.Errorf("auth: a webhook needs a secret, and each has %d bytes at least", minWebhookSecret)
+	}
+	return nil
+}
+
+// SetSecrets replaces the secrets by others that CheckWebhookSecrets has seen.
+func (w *Webhook) SetSecrets(secrets [][]byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cfg.Secrets = secrets
+}
+
+// secrets are those that sign now.
+func (w *Webhook) secrets() [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cfg.Secrets
 }
 
 // Close ends the questions that are under way. Nothing is known afterwards but what is kept.

@@ -70,7 +70,7 @@ func (w *Webhook) question(ctx context.Context, token string, now time.Time) (*h
 	}
 	id, timestamp := "msg_"+rand.Text(), strconv.FormatInt(now.Unix(), 10)
 	var signatures []string // of which a receiver must know one
-	for _, secret := range w.cfg.Secrets {
+	for _, secret := range w.secrets() {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(id + "." + timestamp + "."))
 		mac.Write(body)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/events/webhook"
 )
 
 // maxSecretFile bounds the files that hold keys and secrets.
@@ -26,16 +28,56 @@ func (g *Gateway) authenticates() bool { return g.verifier() != nil }
 
 // authenticates tells whether authentication is configured.
 func (c *Config) authenticates() bool {
-	return c.AuthTokenFile != "" || c.AuthKeyFile != ""
+	return c.AuthTokenFile != "" || c.AuthKeyFile != "" || c.AuthJWKS != "" || c.AuthWebhook != ""
+}
+
+// policy is what is asked of JWTs besides their signature.
+func (c *Config) policy() auth.Policy {
+	return auth.Policy{Issuer: c.AuthIssuer, Audience: c.AuthAudience}
+}
+
+// services are those that know tokens elsewhere; nil: not configured.
+type services struct {
+	jwks *auth.JWKS
+	hook *auth.Webhook
+}
+
+// openServices must be followed by closing them.
+func openServices(cfg *Config, log *slog.Logger) (s services, err error) {
+	if cfg.AuthWebhook != "" {
+		secrets, err := loadHookSecrets(cfg)
+		if err != nil {
+			return s, err
+		}
+		if s.hook, err = auth.NewWebhook(auth.WebhookConfig{
+			URL: cfg.AuthWebhook, Secrets: secrets, FailOpen: cfg.AuthWebhookFailOpen, Log: log,
+		}); err != nil {
+			return s, fmt.Errorf("auth-webhook: %w", err)
+		}
+	}
+	if cfg.AuthJWKS != "" {
+		// Keys are fetched until close, whatever becomes of a request.
+		s.jwks, err = auth.NewJWKS(context.Background(), auth.JWKSConfig{URL: cfg.AuthJWKS, Policy: cfg.policy(), Log: log}) //nolint:forbidigo // as above
+		if err != nil {
+			return s, errors.Join(fmt.Errorf("auth-jwks: %w", err), s.close())
+		}
+	}
+	return s, nil
+}
+
+func (s services) close() (err error) {
+	if s.jwks != nil {
+		err = s.jwks.Close()
+	}
+	if s.hook != nil {
+		err = errors.Join(err, s.hook.Close())
+	}
+	return err
 }
 
 // newAccess reads what the settings name.
 func (g *Gateway) newAccess(cfg *Config) (*access, error) {
-	if !cfg.authenticates() {
-		return &access{}, nil
-	}
-	// Those who need nobody else come first. Room tokens are never asked of others.
-	verifiers := []auth.Verifier{verifyFunc(g.verifyGuest)}
+	var verifiers []auth.Verifier // those who need nobody else come first
 	if cfg.AuthTokenFile != "" {
 		tokens, err := loadTokens(cfg.AuthTokenFile)
 		if err != nil {
@@ -48,9 +90,39 @@ func (g *Gateway) newAccess(cfg *Config) (*access, error) {
 		if err != nil {
 			return nil, fmt.Errorf("auth-key-file: %w", err)
 		}
-		verifiers = append(verifiers, keys)
+		verifiers = append(verifiers, keys.WithPolicy(cfg.policy()))
 	}
-	return &access{auth.Chain(verifiers...)}, nil
+	if g.services.jwks != nil {
+		verifiers = append(verifiers, g.services.jwks)
+	}
+	if g.services.hook != nil {
+		verifiers = append(verifiers, g.services.hook)
+	}
+	if len(verifiers) == 0 {
+		return &access{}, nil
+	}
+	// Tokens that rooms gave are no matter of others.
+	return &access{auth.Chain(append([]auth.Verifier{verifyFunc(g.verifyGuest)}, verifiers...)...)}, nil
+}
+
+// loadHookSecrets reads what signs questions to --auth-webhook.
+func loadHookSecrets(cfg *Config) ([][]byte, error) {
+	f, err := os.Open(cfg.AuthWebhookSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("auth-webhook-secret-file: %w", err)
+	}
+	lines, err := webhook.ParseSecrets(f)
+	secrets := make([][]byte, 0, len(lines))
+	for _, secret := range lines {
+		secrets = append(secrets, secret)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = auth.CheckWebhookSecrets(secrets)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auth-webhook-secret-file: %s: %w", cfg.AuthWebhookSecretFile, err)
+	}
+	return secrets, nil
 }
 
 // verifyFunc is a function that is a verifier.

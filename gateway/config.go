@@ -28,7 +28,15 @@ type Config struct {
 
 	AuthTokenFile string `name:"auth-token-file" placeholder:"FILE" reload:"yes" help:"Static tokens, a line each: token room-pattern grant,grant. Grants are publish, subscribe, record, moderate, admin; a pattern is a room or prefix*. Read again when the file changes."`
 	AuthKeyFile   string `name:"auth-key-file" placeholder:"FILE" reload:"yes" help:"Key that verifies JWTs: an HMAC secret of at least 32 bytes, or PEM public keys (RS256, ES256, EdDSA). Read again when the file changes."`
-	Open          bool   `name:"open" default:"false" help:"Allow --http off loopback with no authentication configured."`
+	AuthJWKS      string `name:"auth-jwks" placeholder:"URL" help:"JSON Web Key Set that verifies JWTs (RS256, ES256, EdDSA), https or on this machine. Fetched ahead and kept for a day while it cannot be fetched."`
+	AuthIssuer    string `name:"auth-issuer" placeholder:"TEXT" help:"The iss that JWTs of --auth-key-file and --auth-jwks must have. Empty: any."`
+	AuthAudience  string `name:"auth-audience" placeholder:"TEXT" help:"What the aud of those JWTs must hold. Empty: anything."`
+
+	AuthWebhook           string `name:"auth-webhook" placeholder:"URL" help:"Service that is asked about tokens that nothing else here knows, https or on this machine: docs/authentication.md."`
+	AuthWebhookSecretFile string `name:"auth-webhook-secret-file" placeholder:"FILE" reload:"yes" help:"Secrets that sign the questions to --auth-webhook, a line each: whsec_ and base64. Each of them signs, so that they can be rotated. Read again when the file changes."`
+	AuthWebhookFailOpen   bool   `name:"auth-webhook-fail-open" default:"false" help:"Let every token publish and subscribe while --auth-webhook is out of order. Without it nobody gets in then who is not known otherwise."`
+
+	Open bool `name:"open" default:"false" help:"Allow --http off loopback with no authentication configured."`
 
 	SessionRequireAuth bool `name:"session-require-auth" default:"false" help:"Ask for a token on session URLs too. Without it the URL is enough, since several encoders send no token with DELETE; a wrong token is refused either way."`
 	AuthAllowBare      bool `name:"auth-allow-bare" default:"false" help:"Take an Authorization header of one word, without the scheme Bearer, as a token: some players send it so."`
@@ -75,8 +83,6 @@ type Later struct {
 	TURN            string `name:"turn" hidden:""`
 	TURNTLS         string `name:"turn-tls" hidden:""`
 	TURNRelayPorts  string `name:"turn-relay-ports" hidden:""`
-	AuthJWKS        string `name:"auth-jwks" hidden:""`
-	AuthWebhook     string `name:"auth-webhook" hidden:""`
 	Cluster         string `name:"cluster" hidden:""`
 	Join            string `name:"join" hidden:""`
 	BootstrapExpect string `name:"bootstrap-expect" hidden:""`
@@ -122,7 +128,7 @@ func (c *Config) Check() error {
 	if c.MaxRooms < 0 || c.MaxPublications < 0 || c.MaxViewers < 0 {
 		errs = append(errs, errors.New("max-rooms, max-publications, max-viewers: must not be negative"))
 	}
-	return errors.Join(append(errs, c.checkLater())...)
+	return errors.Join(append(errs, c.checkAuth(), c.checkLater())...)
 }
 
 func (c *Config) checkHTTP() error {
@@ -155,11 +161,27 @@ func (c *Config) checkExposure() error {
 	var errs []error
 	if !c.authenticates() && !c.Open {
 		errs = append(errs, fmt.Errorf("http: %s can be reached from other machines and no authentication is configured: "+
-			"set --auth-token-file or --auth-key-file, or --open to let everybody in", c.HTTP))
+			"set --auth-token-file, --auth-key-file, --auth-jwks or --auth-webhook, or --open to let everybody in", c.HTTP))
 	}
 	if media, _, err := splitAddress(c.Media); err == nil && isLoopback(media) {
 		errs = append(errs, fmt.Errorf("media: %s cannot be reached from where --http %s can: leave --media out, or name a public address", c.Media, c.HTTP))
 	}
+	return errors.Join(errs...)
+}
+
+// checkAuth looks at what belongs together.
+func (c *Config) checkAuth() error {
+	var errs []error
+	if (c.AuthWebhook == "") != (c.AuthWebhookSecretFile == "") {
+		errs = append(errs, errors.New("auth-webhook, auth-webhook-secret-file: one does not work without the other"))
+	}
+	if c.AuthWebhook == "" && c.AuthWebhookFailOpen {
+		errs = append(errs, errors.New("auth-webhook-fail-open: there is no auth-webhook"))
+	}
+	if c.AuthKeyFile == "" && c.AuthJWKS == "" && (c.AuthIssuer != "" || c.AuthAudience != "") {
+		errs = append(errs, errors.New("auth-issuer, auth-audience: there is neither auth-key-file nor auth-jwks"))
+	}
+	errs = append(errs, setting("auth-jwks", checkURL(c.AuthJWKS)), setting("auth-webhook", checkURL(c.AuthWebhook)))
 	return errors.Join(errs...)
 }
 
@@ -169,8 +191,6 @@ func (c *Config) checkLater() error {
 		{"turn", c.Later.TURN},
 		{"turn-tls", c.Later.TURNTLS},
 		{"turn-relay-ports", c.Later.TURNRelayPorts},
-		{"auth-jwks", c.Later.AuthJWKS},
-		{"auth-webhook", c.Later.AuthWebhook},
 		{"cluster", c.Later.Cluster},
 		{"join", c.Later.Join},
 		{"bootstrap-expect", c.Later.BootstrapExpect},

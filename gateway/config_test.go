@@ -74,6 +74,14 @@ func TestCheck(t *testing.T) {
 		{"negative limit", func(c *gateway.Config) { c.MaxRooms = -1 }, "max-rooms"},
 		{"TURN", func(c *gateway.Config) { c.Later.TURN = "127.0.0.1:3478" }, "turn: not in this version"},
 		{"TURN off", func(c *gateway.Config) { c.Later.TURN = "off" }, ""},
+		{"for everybody, with a URL of keys", func(c *gateway.Config) { c.HTTP, c.AuthJWKS = "0.0.0.0:8080", "https://example.com/keys" }, ""},
+		{"for everybody, with a service", func(c *gateway.Config) {
+			c.HTTP, c.AuthWebhook, c.AuthWebhookSecretFile = "0.0.0.0:8080", "https://example.com/ask", "secrets"
+		}, ""},
+		{"a service without a secret", func(c *gateway.Config) { c.AuthWebhook = "https://example.com/ask" }, "auth-webhook-secret-file"},
+		{"open without a service", func(c *gateway.Config) { c.AuthWebhookFailOpen = true }, "auth-webhook-fail-open: "},
+		{"an audience of nobody", func(c *gateway.Config) { c.AuthAudience = "sluice" }, "auth-audience: "},
+		{"keys that are no URL", func(c *gateway.Config) { c.AuthJWKS = "keys.json" }, "auth-jwks: "},
 		{"for everybody, with keys", func(c *gateway.Config) { c.HTTP, c.AuthKeyFile = "0.0.0.0:8080", "keys" }, ""},
 		{"cluster", func(c *gateway.Config) { c.Later.Cluster = "127.0.0.1:8300" }, "cluster: not in this version"},
 	} {

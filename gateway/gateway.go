@@ -57,9 +57,10 @@ type Gateway struct {
 	load         *load.Monitor // says who else there is room for
 	reload       *reloader
 
-	guests  *roomTokens // the tokens that rooms give
-	revoked *revocations
-	leases  *leases // of sessions and event streams
+	services services    // that know tokens
+	guests   *roomTokens // the tokens that rooms give
+	revoked  *revocations
+	leases   *leases // of sessions and event streams
 
 	// What a reload replaces.
 	access     atomic.Pointer[access]
@@ -81,6 +82,14 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if g.node, err = nodeID(&cfg); err != nil {
 		return nil, err
 	}
+	if g.services, err = openServices(&cfg, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.services.close())
+		}
+	}()
 	if err := g.loadFiles(&cfg); err != nil {
 		return nil, err
 	}
@@ -294,7 +303,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	stopWatching()
 	running.Wait()
 	// The registry last: all of the above may write to it.
-	err = errors.Join(err, g.registry.Close())
+	err = errors.Join(err, g.registry.Close(), g.services.close())
 	g.log.Info("node stopped", "node", g.node)
 	return err
 }
@@ -319,7 +328,7 @@ func shutdown(ctx context.Context, srv *http.Server) error {
 func (g *Gateway) Close() error {
 	err := g.sessions.Close()
 	g.rooms.Close()
-	return errors.Join(err, g.closeListeners(), g.closeWebhooks(), g.registry.Close())
+	return errors.Join(err, g.closeListeners(), g.closeWebhooks(), g.registry.Close(), g.services.close())
 }
 
 // publicServer bounds what strangers may cost (design: slow and endless
@@ -394,6 +403,13 @@ func (g *Gateway) loadFiles(cfg *Config) error {
 	secrets, err := loadSecrets(cfg)
 	if err != nil {
 		return err
+	}
+	if g.services.hook != nil && cfg.AuthWebhook != "" { // one that is taken away stays until a restart, as it is
+		secrets, err := loadHookSecrets(cfg)
+		if err != nil {
+			return err
+		}
+		g.services.hook.SetSecrets(secrets)
 	}
 	g.access.Store(access)
 	g.iceServers.Store(&servers)

@@ -71,7 +71,7 @@ func (r *reloader) run(ctx context.Context, g *Gateway) {
 // files are those that a reload reads.
 func (r *reloader) files() []string {
 	var files []string
-	for _, f := range []string{r.now.File, r.now.AuthTokenFile, r.now.AuthKeyFile, r.now.ICEServersFile, r.now.WebhookSecretFile, r.now.TLSCert, r.now.TLSKey} {
+	for _, f := range []string{r.now.File, r.now.AuthTokenFile, r.now.AuthKeyFile, r.now.AuthWebhookSecretFile, r.now.ICEServersFile, r.now.WebhookSecretFile, r.now.TLSCert, r.now.TLSKey} {
 		if f != "" {
 			files = append(files, f)
 		}
