@@ -3,6 +3,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,45 +54,85 @@ type cutting struct {
 	page  *gatewaytest.Page
 	names [2]string
 
-	took, still []time.Duration // of each cut: until the picture was there, and the longest without a new one
+	// Of each cut: until the picture came, until it was on the screen, and the
+	// longest without a new one there.
+	came, took, still []time.Duration
+
+	films   []gatewaytest.Film
+	witness *gatewaytest.PacketViewer // tells when the picture comes, whatever a browser does with it
+}
+
+// comes waits until a packet of a film comes.
+func (c *cutting) comes(to int) {
+	c.t.Helper()
+	for limit := time.After(joinLimit); ; {
+		select {
+		case p := <-c.witness.Packets:
+			// A part of a slice that is not the first of its packet: no header of RTP's.
+			if b := p.Payload; len(b) > 60 && bytes.Contains(c.films[to].Video, b[20:60]) {
+				return
+			}
+		case <-limit:
+			c.t.Fatalf("no picture of %q", c.names[to])
+		}
+	}
+}
+
+// forget drops the packets that have come.
+func (c *cutting) forget() {
+	for len(c.witness.Packets) > 0 {
+		<-c.witness.Packets
+	}
 }
 
 // cut goes to the other publication so many times and looks at what was shown.
 func (c *cutting) cut(from, times int) {
 	c.t.Helper()
-	var at []time.Time
+	at := make([]time.Time, 0, times+1)
 	for i := range times {
-		pause(c.t, cutPace+time.Duration(i%7)*10*time.Millisecond) // not in step with anything
+		to := (from + i) % 2
+		pause(c.t, time.Duration(i%7)*10*time.Millisecond) // not in step with anything
+		c.forget()
 		at = append(at, time.Now())
-		if _, err := c.rooms.Update("cuts", sfu.Settings{Program: c.names[(from+i)%2]}); err != nil {
+		if _, err := c.rooms.Update("cuts", sfu.Settings{Program: c.names[to]}); err != nil {
 			c.t.Fatal(err)
 		}
+		c.comes(to)
+		c.came = append(c.came, time.Since(at[i]))
+		c.await(to)
+		pause(c.t, time.Until(at[i].Add(cutPace)))
 	}
-	pause(c.t, cutPace)
+	at = append(at, time.Now())
 	frames := c.page.Frames()
-	for i, begun := range at {
-		end := time.Now()
-		if i+1 < len(at) {
-			end = at[i+1]
+	for i := range times {
+		c.look(frames, at[i], at[i+1], (from+i)%2)
+	}
+}
+
+// await waits until the picture of a publication is shown.
+func (c *cutting) await(to int) {
+	c.t.Helper()
+	for limit := time.Now().Add(joinLimit); ; pause(c.t, 10*time.Millisecond) {
+		number := -1
+		c.page.Eval("window.__probe.frames.at(-1)[2]", &number)
+		switch {
+		case number >= 0 && number/filmFirst == to:
+			return
+		case time.Now().After(limit):
+			c.t.Fatalf("%q is not cut to", c.names[to])
 		}
-		c.look(frames, begun, end, (from+i)%2)
 	}
 }
 
 // look follows one cut.
 func (c *cutting) look(frames []gatewaytest.Frame, begun, end time.Time, to int) {
 	c.t.Helper()
-	first := slices.IndexFunc(frames, func(f gatewaytest.Frame) bool { return f.At.After(begun) })
-	if first < 1 {
-		c.t.Errorf("no picture after the cut")
-		return
-	}
 	var took, still time.Duration
-	for i, f := range frames[first:] {
-		if f.At.After(end) {
-			break
+	for i, f := range frames {
+		if i == 0 || !f.At.After(begun) || f.At.After(end) {
+			continue
 		}
-		still = max(still, f.At.Sub(frames[first+i-1].At))
+		still = max(still, f.At.Sub(frames[i-1].At))
 		switch {
 		case f.Number < 0:
 			c.t.Errorf("a picture that is of neither film")
@@ -102,7 +143,7 @@ func (c *cutting) look(frames []gatewaytest.Frame, begun, end time.Time, to int)
 		}
 	}
 	if took == 0 {
-		c.t.Errorf("not cut within %v", end.Sub(begun))
+		c.t.Errorf("no picture of %q within %v", c.names[to], end.Sub(begun))
 		return
 	}
 	c.took, c.still = append(c.took, took), append(c.still, still)
@@ -114,18 +155,20 @@ func (c *cutting) look(frames []gatewaytest.Frame, begun, end time.Time, to int)
 func TestE2ECuts(t *testing.T) {
 	const group = 10
 	node := gatewaytest.Start(t)
-	c := &cutting{t: t, rooms: node.Rooms(), names: [2]string{"one", "two"}}
+	c := &cutting{t: t, rooms: node.Rooms(), names: [2]string{"one", "two"}, films: films(t)}
 	if _, err := c.rooms.Create("cuts", sfu.Settings{Program: "one"}); err != nil {
 		t.Fatal(err)
 	}
 	var publishers []*gatewaytest.FilmPublisher
-	for i, film := range films(t) {
+	for i, film := range c.films {
 		publishers = append(publishers, gatewaytest.PublishFilm(t, node.URL()+"/whip/cuts/"+c.names[i], film))
 	}
 	waitLive(t, node.URL(), "cuts")
 	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
 	c.page = b.Open(node.URL()+"/play/cuts", gatewaytest.PageOptions{Barcode: true})
 	c.page.WaitFrames(60, joinLimit)
+	c.witness = gatewaytest.ViewPackets(t, node.URL(), "cuts", codecNamed(t, "H264"))
+	c.comes(0)
 	pause(t, 2*time.Second)
 	before := c.page.Report()
 	for _, p := range publishers {
@@ -146,26 +189,99 @@ func TestE2ECuts(t *testing.T) {
 	checkQuiet(t, c.page)
 }
 
+// spread is the middle, nine tenths and the last of what is sorted.
+func spread(d []time.Duration) []time.Duration {
+	var out []time.Duration
+	for _, i := range []int{len(d) / 2, len(d) * 9 / 10, len(d) - 1} {
+		out = append(out, d[i].Round(time.Millisecond))
+	}
+	return out
+}
+
 // judge compares with what is promised. Busy is how long the publishers
 // themselves stood still.
 func (c *cutting) judge(before, after gatewaytest.Report, busy time.Duration) {
 	c.t.Helper()
+	slices.Sort(c.came)
 	slices.Sort(c.took)
 	slices.Sort(c.still)
 	n := len(c.took)
 	if n == 0 {
 		c.t.Fatal("no cut was seen")
 	}
-	c.t.Logf("%d cuts: on the screen after %v in the middle, 90 %% %v, at most %v; longest without a new picture %v, 90 %% %v, in the middle %v",
-		n, c.took[n/2], c.took[n*9/10], c.took[n-1], c.still[n-1], c.still[n*9/10], c.still[n/2])
-	if c.took[n/2] > cutLimit {
-		c.t.Errorf("the middle cut took %v, want at most %v", c.took[n/2], cutLimit)
+	from, to := before.In("video"), after.In("video")
+	buffered := (to.JitterBufferDelay - from.JitterBufferDelay) / (to.JitterBufferEmittedCount - from.JitterBufferEmittedCount)
+	c.t.Logf("%d cuts; the middle, 90 %% and the worst: came after %v, on the screen after %v (%.0f ms of it in the browser's buffer), without a new picture for %v",
+		n, spread(c.came), spread(c.took), 1000*buffered, spread(c.still))
+	if middle := c.came[len(c.came)/2]; middle > cutLimit+busy {
+		c.t.Errorf("the middle cut took %v, want at most %v", middle, cutLimit)
 	}
 	if c.still[n-1] > cutFreeze+busy {
 		c.t.Errorf("the picture stood still for %v", c.still[n-1])
 	}
-	from, to := before.In("video"), after.In("video")
-	if lost := fmt.Sprintf("%d requests, %d dropped, %d freezes", to.PliCount-from.PliCount, to.FramesDropped-from.FramesDropped, to.FreezeCount-from.FreezeCount); lost != "0 requests, 0 dropped, 0 freezes" {
-		c.t.Errorf("the decoder: %s", lost)
+	// A decoder that fails asks for a keyframe. What it drops besides came too
+	// late to be shown: a busy machine does that now and then, a bad cut each time.
+	if n := to.PliCount - from.PliCount; n > 0 {
+		c.t.Errorf("the decoder asked for %d keyframes", n)
 	}
+	if dropped, freezes := to.FramesDropped-from.FramesDropped, to.FreezeCount-from.FreezeCount; dropped > n/10 || freezes > 0 && busy < cutFreeze {
+		c.t.Errorf("%d pictures dropped, %d freezes", dropped, freezes)
+	}
+}
+
+// Two browsers whose pictures differ in size, in VP8: their encoders number
+// pictures each in its own way, and make a keyframe when asked for one.
+func TestE2ECutsBetweenBrowsers(t *testing.T) {
+	node := gatewaytest.Start(t)
+	c := &cutting{t: t, rooms: node.Rooms(), names: [2]string{"one", "two"}}
+	if _, err := c.rooms.Create("cuts", sfu.Settings{Program: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	b := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{})
+	widths := [2]int{480, 240}
+	var publishers []*gatewaytest.Page
+	for i, name := range c.names {
+		p := b.Open(node.URL()+"/publish/cuts", gatewaytest.PageOptions{})
+		list := fmt.Sprintf("[{ scaleResolutionDownBy: %d, maxBitrate: 300000 }]", 960/widths[i])
+		p.Eval(fmt.Sprintf(encodings, "cuts/"+name, "video/VP8", list), nil)
+		publishers = append(publishers, p)
+	}
+	c.page = b.Open(node.URL()+"/play/cuts", gatewaytest.PageOptions{})
+	shows := func(width int) {
+		t.Helper()
+		c.page.Wait(fmt.Sprintf("picture %d wide", width), joinLimit, func(r gatewaytest.Report) bool {
+			return r.Callbacks > 30 && r.In("video").FrameWidth == width
+		})
+	}
+	shows(widths[0])
+	pause(t, 2*time.Second)
+	before := c.page.Report()
+	for i := range long(8, 50) {
+		to := (i + 1) % 2
+		begun := time.Now()
+		if _, err := c.rooms.Update("cuts", sfu.Settings{Program: c.names[to]}); err != nil {
+			t.Fatal(err)
+		}
+		shows(widths[to])
+		pause(t, 400*time.Millisecond)
+		frames := c.page.Frames()
+		still := time.Since(frames[len(frames)-1].At)
+		for i := len(frames) - 1; i > 0 && frames[i].At.After(begun); i-- {
+			still = max(still, frames[i].At.Sub(frames[i-1].At))
+		}
+		c.still = append(c.still, still)
+	}
+	after := c.page.Report()
+	logChanges(t, before, after)
+	slices.Sort(c.still)
+	t.Logf("longest without a new picture: %v", c.still)
+	// What is wrong with a cut is wrong with each; what a busy machine does to
+	// one, three of which encode and decode here, it does not do to most.
+	if middle := c.still[len(c.still)/2]; middle > cutFreeze {
+		t.Errorf("the picture stood still for %v over the middle cut", middle)
+	}
+	if n := after.In("video").PliCount - before.In("video").PliCount; n > 0 {
+		t.Errorf("the decoder asked for %d keyframes", n)
+	}
+	checkQuiet(t, append(publishers, c.page)...)
 }

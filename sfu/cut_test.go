@@ -62,7 +62,7 @@ func (m *mixer) add(name string, codec webrtc.RTPCodecCapability) *camera {
 	m.t.Helper()
 	n := uint32(len(m.all))
 	c := &camera{name: name, seq: uint16(7000 * n), ticks: 1e9 * n, ticksA: 5e8 * n}
-	c.publisher = publishing(m.t, m.rs, "r", name, codec, ClaimConfig{Session: "s-" + name, Video: true})
+	c.publisher = publishing(m.t, m.rs, "r", name, codec, ClaimConfig{Session: "s-" + name, Identity: name, Video: true})
 	c.sound = newSource(m.t)
 	if _, err := c.AddTrack(TrackConfig{Kind: "audio", Codec: opus, SSRC: 8}, c.sound); err != nil {
 		m.t.Fatal(err)
@@ -378,7 +378,7 @@ func TestCutForMany(t *testing.T) {
 		m.run(2 * time.Second)
 		for _, v := range all {
 			if packets := v.packets(); v.from() != b.track || !packets[0].Key || v.binds != 2 {
-				t.Fatalf("gets %v, bound %d times", v.from(), v.binds)
+				t.Fatalf("from the new one: %v, bound %d times", v.from() == b.track, v.binds)
 			}
 		}
 		if n := plis(b.src) - asked; n != 1 {
@@ -417,4 +417,78 @@ func TestCutByRule(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}, "guest", "main")
+}
+
+// One who has taken over just now has nothing to show yet: what was on goes on.
+func TestCutDuringATakeover(t *testing.T) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
+		m.run(time.Second)
+		next := m.add("b", vp8)
+		m.all = m.all[:1]
+		m.program("b")
+		m.run(handoverTime - time.Second)
+		if got := fmt.Sprint(m.check()); got != "[a]" {
+			t.Errorf("got %s", got)
+		}
+		m.all = append(m.all, next)
+		m.run(time.Second)
+		if got := fmt.Sprint(m.check()); got != "[a]" {
+			t.Errorf("got %s before a keyframe", got)
+		}
+		next.keys = 1
+		m.run(80 * time.Millisecond)
+		if got := fmt.Sprint(m.check()); got != "[a b]" {
+			t.Errorf("got %s", got)
+		}
+	}, "a", "b")
+}
+
+// A simulcast is cut to in its best layer, and the viewer is told which that is
+// only once it has it.
+func TestCutToLayers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		rs := newRooms(t, Config{OnEvent: func(e Event) {
+			if e.Type == LayerChanged {
+				told = append(told, e.Publication+" "+e.RID+" to "+e.Session)
+			}
+		}})
+		if _, err := rs.Create("r", Settings{Program: "guest"}); err != nil {
+			t.Fatal(err)
+		}
+		guest := live(t, rs, "r", "guest", ClaimConfig{})
+		s, err := rs.Subscribe("r", "", SubscriptionConfig{Session: "v", LayersChanged: func() {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, v := play(s)
+		p := publishLayers(t, rs, three, "a", "b", "c")
+		p.run(time.Second, "a", "b", "c")
+		guest.src.write(datagram(101, 4000, vp8Delta))
+		guest.src.sync()
+		if _, err := rs.Update("r", Settings{Program: "main"}); err != nil {
+			t.Fatal(err)
+		}
+		p.key("a")
+		if v.from() != guest.track {
+			t.Error("cut before the best layer has a keyframe")
+		}
+		if layers, rid := s.Layers(); len(layers) != 3 || rid != "" {
+			t.Errorf("told of %d layers, %q", len(layers), rid)
+		}
+		p.key("b")
+		p.want(v, "b")
+		p.run(2*time.Second, "a", "b", "c")
+		if err := s.Select(Selection{RID: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		p.key("c")
+		p.want(v, "c")
+		p.run(2*time.Second, "a", "b", "c")
+		if got := fmt.Sprint(told); got != "[main b to v main c to v]" {
+			t.Errorf("told %s", got)
+		}
+	})
 }
