@@ -28,7 +28,7 @@ const ANNOUNCE_MS = 1200; // several people who come at once are one announcemen
 
 const { base, room, query } = place('meet');
 const number = (name, otherwise) => Math.max(0, Math.round(Number(query.get(name)) || 0)) || otherwise;
-const size = { width: number('width', 1280), height: number('height', 720), fps: number('fps', 30) };
+const size = { width: number('width', 640), height: number('height', 360), fps: number('fps', 24) };
 const sending = { maxFramerate: size.fps, maxBitrate: number('bitrate', 0) * 1000 };
 const token = new Token(`meet:${room}`);
 const media = new Media(size);
@@ -223,7 +223,8 @@ function onRoom(mine) {
   if (mine.room.messages !== seen?.messages) {
     panel.messages(mine.room.messages, (message) => mine.isMine(message), first);
     const last = mine.room.messages.at(-1);
-    if (!first && last && last !== seen?.messages.at(-1) && !mine.isMine(last)) announce([`Message: ${last.data.text}`]);
+    // An open chat is a live region of its own.
+    if (!first && panel.open !== 'chat' && last && last !== seen?.messages.at(-1) && !mine.isMine(last)) announce([`Message: ${last.data.text}`]);
   }
   seen = mine.room;
   draw();
@@ -279,17 +280,18 @@ function draw() {
 
 /** @param {import('./callview.js').Own} me @param {boolean} silenced by a moderator */
 function drawControls(me, silenced) {
-  const button = (id, pressed, label, disabled = false) => {
-    $(id).setAttribute('aria-pressed', String(pressed));
+  const button = (id, on, label, disabled = false, title = label) => {
+    $(id).dataset.on = String(on); // the label says what a press does: "pressed" would say it twice, and differently
     $(id).disabled = disabled;
-    $(id).title = label;
+    $(id).title = title;
     setText($(id).querySelector('.label'), label);
   };
   const audio = media.track('audio') !== undefined;
   const video = media.track('video') !== undefined;
-  button('switch-microphone', !me.microphone, silenced ? 'Silenced by a moderator' : !audio ? 'No microphone' : me.microphone ? 'Mute' : 'Unmute', !audio);
+  const voice = !audio ? 'No microphone' : me.microphone ? 'Mute' : 'Unmute';
+  button('switch-microphone', me.microphone, silenced ? 'Silenced' : voice, !audio, silenced ? 'A moderator silenced you' : voice);
   $('switch-microphone').dataset.silenced = String(silenced);
-  button('switch-camera', !me.picture, !video ? 'No camera' : me.picture ? 'Camera off' : 'Camera on', !video);
+  button('switch-camera', me.picture, !video ? 'No camera' : me.picture ? 'Camera off' : 'Camera on', !video);
   button('share', me.sharing, me.sharing ? 'Stop sharing' : 'Share screen');
   show($('share'), canShareScreen());
 }

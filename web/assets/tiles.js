@@ -77,7 +77,10 @@ export class Tiles {
     video.addEventListener('loadedmetadata', () => { video.play().catch((error) => { if (error.name === 'NotAllowedError') this.#onBlocked(); }); });
     showPicture();
     this.#useSpeaker(video);
-    tile.querySelector('.pin')?.addEventListener('click', () => {
+    // The button is for the keyboard and the mouse; a finger has the whole tile. Both are this click.
+    tile.addEventListener('click', (event) => {
+      const button = /** @type {Element} */ (event.target).closest('.pin') !== null;
+      if (!button && window.matchMedia('(hover: hover)').matches) return;
       this.#pinned = this.#stageId() === id ? '' : id;
       this.draw(this.#views);
     });
@@ -143,6 +146,8 @@ export class Tiles {
     const others = this.#views.filter((view) => view.id !== stageId);
     const plan = stageId ? stage(others.length, width, height) : null;
     const boxes = plan?.others ?? grid(others.length, width, height);
+    const bottom = Math.max(0, ...boxes.map((box) => box.y + box.height));
+    this.#area.dataset.scroll = String(bottom > height + 1);
     others.forEach((view, i) => put(this.#tile(view.id), boxes[i]));
     if (plan) put(this.#tile(stageId), plan.stage);
   }
@@ -170,5 +175,5 @@ function put(tile, box) {
   tile.style.transform = `translate(${box.x}px, ${box.y}px)`;
   tile.style.width = `${box.width}px`;
   tile.style.height = `${box.height}px`;
-  tile.dataset.small = String(box.width < 180);
+  tile.dataset.size = box.width < 180 ? 'small' : box.width < 320 ? 'medium' : 'large';
 }
