@@ -75,7 +75,7 @@ func (c lossyConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return c.PacketConn.WriteTo(b, addr)
 }
 
-func newFake(t *testing.T) *fake {
+func newFake(t *testing.T, more ...func(*http.ServeMux)) *fake {
 	t.Helper()
 	f := &fake{
 		deaf:     new(atomic.Bool),
@@ -112,6 +112,7 @@ func newFake(t *testing.T) *fake {
 	routes.Handle("/{$}", pages.Index)
 	routes.Handle("/play/{room}", pages.Play)
 	routes.Handle("/publish/{room}", pages.Publish)
+	routes.Handle("/meet/{room}", pages.Meet)
 	routes.Handle("/assets/", pages.Assets)
 	routes.Handle("/testdata/", http.FileServer(http.Dir(".")))
 	routes.HandleFunc("POST /whip/{room}", f.guard(f.publish))
@@ -122,6 +123,9 @@ func newFake(t *testing.T) *fake {
 	routes.HandleFunc("DELETE /s/{id}", f.end)
 	routes.HandleFunc("GET /s/{id}/status", f.status)
 	routes.HandleFunc("GET /v1/rooms", f.guard(f.rooms))
+	for _, add := range more {
+		add(routes)
+	}
 	server := httptest.NewServer(f.log(routes))
 	f.url = server.URL
 	t.Cleanup(func() {

@@ -81,8 +81,10 @@ export class Lobby {
     const { stream, words, busy } = this.#media;
     const video = /** @type {HTMLVideoElement} */ ($('preview'));
     const picture = this.#media.track('video');
-    if (video.srcObject !== stream) {
-      video.srcObject = stream;
+    // An element that waits for a stream without tracks keeps the page from ever being loaded.
+    const source = stream.getTracks().length ? stream : null;
+    if (video.srcObject !== source) {
+      video.srcObject = source;
       video.play().catch(() => {}); // muted: browsers start it without a click
       this.#level.listen(stream);
     }

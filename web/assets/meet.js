@@ -267,7 +267,8 @@ function draw() {
     if (which === 'screen' && !stream) continue;
     const video = tiles.video(SELF[which]);
     video.muted = true;
-    if (video.srcObject !== stream) video.srcObject = stream;
+    const source = stream?.getTracks().length ? stream : null; // see lobby.js
+    if (video.srcObject !== source) video.srcObject = source;
   }
   tiles.draw(views);
   panel.people(peopleOf(call.room, me, views));
