@@ -88,6 +88,7 @@ func StartBrowser(t testing.TB, o BrowserOptions) *Browser {
 type PageOptions struct {
 	Passive bool // offers say a=setup:passive: the gateway must be DTLS client
 	Barcode bool // read the frame numbers that FFmpegOptions.Barcode writes
+	Private bool // in a browser context of its own: another person's browser
 }
 
 // Page is one page, in a window of its own.
@@ -101,7 +102,11 @@ type Page struct {
 // Open opens a page in a window of its own and waits until it has loaded.
 func (b *Browser) Open(url string, o PageOptions) *Page {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx)
+	var private []chromedp.ContextOption
+	if o.Private {
+		private = append(private, chromedp.WithNewBrowserContext())
+	}
+	ctx, cancel := chromedp.NewContext(b.ctx, private...)
 	b.t.Cleanup(cancel)
 	p := &Page{t: b.t, ctx: ctx, cancel: cancel, URL: url}
 	settings, err := json.Marshal(o.settings())
@@ -274,6 +279,65 @@ func (p *Page) Close() {
 		p.t.Errorf("leave %s: %v", p.URL, err)
 	}
 	p.cancel()
+}
+
+// CloseTab closes the tab as a user does by its cross: the page gets no time to
+// say anything that it does not say at once.
+func (p *Page) CloseTab() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.Close, cdp.Empty{})
+		return err
+	})); err != nil {
+		p.t.Errorf("close %s: %v", p.URL, err)
+	}
+}
+
+// Resize gives the page another size, such as that of a phone.
+func (p *Page) Resize(width, height int64) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)); err != nil {
+		p.t.Errorf("resize %s: %v", p.URL, err)
+	}
+}
+
+// WaitFor waits until an expression is true, at most for limit; then the test
+// fails and tells what the page shows.
+func (p *Page) WaitFor(expression string, limit time.Duration) {
+	p.t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		var yes bool
+		if p.Eval("Boolean("+expression+")", &yes); yes {
+			return
+		}
+		if time.Now().After(deadline) {
+			var said string
+			p.Eval("document.body.innerText", &said)
+			p.t.Fatalf("%s: waited %v in vain for %s\nthe page says: %s", p.URL, limit, expression, strings.Join(strings.Fields(said), " "))
+		}
+		select {
+		case <-p.ctx.Done():
+			p.t.Fatalf("%s: %v", p.URL, p.ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Picture is a video on the page that can be heard, that is one of somebody
+// else.
+type Picture struct {
+	Frames int     // presented
+	Moving float64 // Unix time in milliseconds of the second frame; 0: it does not move
+}
+
+// Pictures lists the videos of others that are on the page, in its order.
+func (p *Page) Pictures() []Picture {
+	p.t.Helper()
+	var all []Picture
+	p.Eval("window.__probe.pictures()", &all)
+	return all
 }
 
 // Screenshot saves a picture of the page as name.png in $SLUICE_SHOTS, for

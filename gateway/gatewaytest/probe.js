@@ -60,11 +60,18 @@
     return bits.slice(2, -2).reduce((n, bit, i) => n + (bit ? 2 ** i : 0), 0);
   };
 
+  const pictures = new Map(); // of every video that was ever there
   const watched = new WeakSet();
   const watch = (video) => {
     if (watched.has(video)) return;
     watched.add(video);
+    const seen = { frames: 0, moving: 0 };
+    pictures.set(video, seen);
+    let before = null; // what was presented of another stream
     const onFrame = (now, meta) => {
+      before ??= meta.presentedFrames - 1;
+      seen.frames = meta.presentedFrames - before;
+      if (seen.frames > 1) seen.moving ||= performance.timeOrigin + performance.now();
       probe.presented = meta.presentedFrames;
       probe.frames.push([performance.now(), meta.presentedFrames, number(video)]);
       if (probe.frames.length > 4000) probe.frames.splice(0, 1000);
@@ -102,6 +109,9 @@
       offer: newest()?.currentLocalDescription?.sdp ?? '',
     };
   };
+
+  // The videos of others, in the order of the page.
+  probe.pictures = () => [...document.querySelectorAll('video')].filter((video) => !video.muted).map((video) => pictures.get(video));
 
   // An ICE restart by PATCH as RFC 9725 section 4.3.3 has it.
   probe.restart = async () => {
