@@ -99,6 +99,13 @@ func (g *Gateway) sessionOf(s session.Info, pub sfu.PublicationInfo) sessionView
 		State: s.State, Since: stamp(s.Since), Transport: "udp", Node: g.node,
 		Tracks: tracksOf(pub), Stats: statsView{RTT: s.RTT.Milliseconds()},
 	}
+	if end := s.Labels.Token.Expires; !end.IsZero() {
+		if held, known := g.leases.of(s.ID); known {
+			end = held.expires // it may have been refreshed
+		}
+		out.Expires = new(stamp)
+		*out.Expires = stamp(end)
+	}
 	if s.Cause != "" {
 		cause := string(s.Cause)
 		out.Cause = &cause

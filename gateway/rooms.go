@@ -82,9 +82,11 @@ func (g *Gateway) createRoom(w http.ResponseWriter, r *http.Request, _ httproute
 // makeRoom makes a room, once for each request however often that comes.
 func (g *Gateway) makeRoom(r *http.Request, request cluster.Request, name string, change roomChange) (made cluster.Room, replayed bool, err error) {
 	if replayed = g.registry.Answered(request); !replayed {
-		// Those that only the node knows; the registry refuses its own.
-		if _, err := g.rooms.Info(name); err == nil {
-			return made, false, sfu.ErrRoomExists
+		// Of rooms that nobody made the registry does not know.
+		if _, isMade := g.registry.Room(name); !isMade {
+			if _, err := g.rooms.Info(name); err == nil {
+				return made, false, sfu.ErrRoomExists
+			}
 		}
 		g.creating.Add(1) // those at once count, too
 		defer g.creating.Add(-1)
