@@ -433,3 +433,42 @@ func TestWebhookConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestWebhookSecretsChange: questions are signed with the secrets of now; nothing else of the webhook changes.
+func TestWebhookSecretsChange(t *testing.T) {
+	var mu sync.Mutex
+	var headers http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		headers = r.Header.Clone()
+		w.Write([]byte(annsAnswer))
+	}))
+	defer server.Close()
+	w := webhook(t, auth.WebhookConfig{URL: server.URL, Secrets: [][]byte{[]byte(oldSecret)}})
+	signatures := func(token string) int {
+		t.Helper()
+		if _, err := w.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return len(strings.Fields(headers.Get("Webhook-Signature")))
+	}
+	if n := signatures("token-1"); n != 1 {
+		t.Errorf("%d signatures, want 1", n)
+	}
+	for _, bad := range [][][]byte{nil, {[]byte("short")}, {[]byte(webhookSecret), nil}} {
+		if err := auth.CheckWebhookSecrets(bad); err == nil || strings.Contains(err.Error(), "short") {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+	both := [][]byte{[]byte(webhookSecret), []byte(oldSecret)}
+	if err := auth.CheckWebhookSecrets(both); err != nil {
+		t.Error(err)
+	}
+	w.SetSecrets(both)
+	if n := signatures("token-2"); n != 2 {
+		t.Errorf("%d signatures, want 2", n)
+	}
+}
