@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,11 +21,7 @@ func openChecked(path string) (*bbolt.DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkPages(path); err != nil {
-			reader.Close()
-			return nil, err
-		}
-		if err := reader.Close(); err != nil {
+		if err := errors.Join(checkPages(path), reader.Close()); err != nil {
 			return nil, err
 		}
 	}

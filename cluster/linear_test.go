@@ -139,9 +139,9 @@ func TestLinearizable(t *testing.T) {
 	}
 	doctored := slices.Clone(list)
 	slices.SortFunc(doctored, func(a, b porcupine.Operation) int { return int(a.Return - b.Return) })
-	for i := len(doctored) - 1; i >= 0; i-- {
+	for _, o := range slices.Backward(doctored) {
 		// A read after everything else that saw what was before the last write.
-		if c := doctored[i].Output.(call); c.op == "update" && c.err == "" {
+		if c := o.Output.(call); c.op == "update" && c.err == "" {
 			last := doctored[len(doctored)-1].Return
 			doctored = append(doctored, porcupine.Operation{
 				ClientId: 99, Input: call{op: "read", room: c.room}, Output: call{op: "read", room: c.room, revision: c.revision - 1},

@@ -232,7 +232,7 @@ func TestModel(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		real := newMachine(t, nil)
+		it := newMachine(t, nil)
 		m := &model{
 			rooms: map[string]Room{}, members: map[string]Member{}, owners: map[string]Owner{},
 			keys: map[string]Key{}, revoked: map[string]Revocation{}, requests: map[string]asked{},
@@ -242,7 +242,7 @@ func TestModel(t *testing.T) {
 				k, body := drawCommand(rt, m)
 				id := rapid.SampledFrom([]string{"", "", "", "r1", "r2", "r3"}).Draw(rt, "request")
 				want := m.do(k, id, body)
-				got := applied(t, real, entry(t, m.index, m.now, k, Request{ID: id}, body))[0]
+				got := applied(t, it, entry(t, m.index, m.now, k, Request{ID: id}, body))[0]
 				if !reflect.DeepEqual(got, want) {
 					rt.Fatalf("%d %+v: got %+v, want %+v", k, body, got, want)
 				}
@@ -251,17 +251,17 @@ func TestModel(t *testing.T) {
 				m.now += time.Duration(rapid.SampledFrom([]int{1, 5, 50}).Draw(rt, "minutes")) * time.Minute
 			},
 			"snapshot": func(rt *rapid.T) {
-				if err := real.Restore(io.NopCloser(bytes.NewReader(persist(t, real)))); err != nil {
+				if err := it.Restore(io.NopCloser(bytes.NewReader(persist(t, it)))); err != nil {
 					rt.Fatal(err)
 				}
 			},
-			"": func(rt *rapid.T) { compare(rt, real, m) },
+			"": func(rt *rapid.T) { compare(rt, it, m) },
 		})
 	})
 }
 
-func compare(t *rapid.T, real *machine, m *model) {
-	n := &Node{machine: real}
+func compare(t *rapid.T, it *machine, m *model) {
+	n := &Node{machine: it}
 	rooms := map[string]Room{}
 	for _, r := range n.Rooms("", 0) {
 		rooms[r.Name] = r
@@ -284,7 +284,7 @@ func compare(t *rapid.T, real *machine, m *model) {
 	if got := len(n.Revocations()); got != len(m.revoked) {
 		t.Fatalf("got %d revocations, want %d", got, len(m.revoked))
 	}
-	if got := len(*real.keys.Load()); got != len(m.keys) {
+	if got := len(*it.keys.Load()); got != len(m.keys) {
 		t.Fatalf("got %d keys, want %d", got, len(m.keys))
 	}
 }

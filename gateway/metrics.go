@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemedia/sluice/cluster"
 	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/gateway/load"
 	"github.com/sluicemedia/sluice/session"
@@ -65,6 +66,7 @@ type snapshot struct {
 	refusedTokens uint64
 	limited       uint64
 	load          load.Status
+	registry      cluster.Stats
 	webhooks      webhookSnapshot
 	hub           events.Stats
 }
@@ -78,6 +80,7 @@ func (g *Gateway) snapshot() *snapshot {
 		refusedTokens: g.stats.refusedTokens.Load(),
 		limited:       g.stats.limited.Load(),
 		load:          g.load.Status(),
+		registry:      g.registry.Stats(),
 		webhooks:      g.webhookSnapshot(),
 		hub:           g.hub.Stats(),
 	}
@@ -105,7 +108,7 @@ func counter(name, help string, read func(*snapshot) uint64) metric {
 
 // metrics is every metric that is read from other packages.
 func metrics() []metric {
-	return append(slices.Concat(loadMetrics(), webhookMetrics(), roomEventMetrics()), []metric{
+	return slices.Concat(loadMetrics(), webhookMetrics(), roomEventMetrics(), registryMetrics(), []metric{
 		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
 			if s.ready {
 				return 1
@@ -172,7 +175,7 @@ func metrics() []metric {
 		counter("sluice_http_panics_total", "Handlers that panicked: each is a bug.", func(s *snapshot) uint64 { return s.panics }),
 		counter("sluice_auth_refused_total", "Requests with a token that is not known.", func(s *snapshot) uint64 { return s.refusedTokens }),
 		counter("sluice_http_limited_total", "Failed requests answered with 429 because their address had too many of them.", func(s *snapshot) uint64 { return s.limited }),
-	}...)
+	})
 }
 
 // collector reads the node's statistics for one scrape.
@@ -195,6 +198,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d
 	}
+	ch <- registryWriteDesc()
 }
 
 // Collect implements prometheus.Collector.
@@ -209,6 +213,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- out
 		})
 	}
+	ch <- registryWriteTime(s.registry)
 }
 
 // metricsHandler serves a registry of its own: nothing is shared with what

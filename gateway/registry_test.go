@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/sluicemedia/sluice/cluster"
@@ -36,5 +37,21 @@ func TestOneNodeForADataDirectory(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRegistryMetrics(t *testing.T) {
+	n := gatewaytest.Start(t)
+	_, body := get(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, n.AdminURL()+"/metrics")
+	for _, want := range []string{
+		"\nsluice_registry_leader 1\n", "\nsluice_registry_failed 0\n", "\nsluice_registry_write_errors_total 0\n",
+		"\nsluice_registry_applied_index ", "\nsluice_registry_write_seconds_bucket{le=\"0.005\"} ", "\nsluice_registry_write_seconds_bucket{le=\"+Inf\"} ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not in /metrics", want)
+		}
+	}
+	if strings.Contains(body, "\nsluice_registry_applied_index 0\n") {
+		t.Error("the node has not joined")
 	}
 }
