@@ -207,7 +207,7 @@ func TestDamagedLog(t *testing.T) {
 		"a short entry": onLog(func(b *bbolt.Bucket) error { return b.Put(indexKey(10), []byte{1}) }),
 		"a long key":    onLog(func(b *bbolt.Bucket) error { return b.Put([]byte("index of ten"), []byte{1}) }),
 		"all missing": onLog(func(b *bbolt.Bucket) error {
-			return deleteRange(b, 0, 1000)
+			return deleteRange(b, 1, 1000)
 		}),
 		"a later term than known": onLog(func(b *bbolt.Bucket) error {
 			return b.Tx().Bucket(stableBucket).Put(termKey, indexKey(0))

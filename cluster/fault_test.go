@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 )
 
 // disk is full while it is said to be.
@@ -213,6 +214,67 @@ func TestAppendCutsTheLog(t *testing.T) {
 	if first, err := s.FirstIndex(); err != nil || first != 4 {
 		t.Errorf("got %d, %v, want 4", first, err)
 	}
+}
+
+func TestDeleteRange(t *testing.T) {
+	const count = 3 * cutAtOnce
+	for name, tc := range map[string]struct{ first, last, oldest, newest uint64 }{
+		"the head":        {1, 2*cutAtOnce + 7, 2*cutAtOnce + 8, count},
+		"the tail":        {cutAtOnce / 2, count, 1, cutAtOnce/2 - 1},
+		"beyond the tail": {5, 10 * count, 1, 4},
+		"all":             {0, count, 0, 0},
+		"nothing":         {count + 1, count + 5, 1, count},
+		"turned round":    {7, 6, 1, count},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := openLogStore(t.TempDir()+"/log.db", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			var logs []*raft.Log
+			for i := range uint64(count) {
+				logs = append(logs, &raft.Log{Index: i + 1, Term: 1})
+			}
+			if err := s.StoreLogs(logs); err != nil {
+				t.Fatal(err)
+			}
+			// Wherever it breaks off, the log has no hole.
+			steps := 0
+			s.fault = func() error {
+				oldest, _ := s.FirstIndex()
+				newest, _ := s.LastIndex()
+				if n := s.count(t); oldest != 0 && n != int(newest-oldest+1) {
+					t.Errorf("step %d: %d entries from %d to %d", steps, n, oldest, newest)
+				}
+				steps++
+				return nil
+			}
+			if err := s.DeleteRange(tc.first, tc.last); err != nil {
+				t.Fatal(err)
+			}
+			oldest, _ := s.FirstIndex()
+			newest, _ := s.LastIndex()
+			if oldest != tc.oldest || newest != tc.newest {
+				t.Errorf("got %d to %d, want %d to %d", oldest, newest, tc.oldest, tc.newest)
+			}
+			if want := count - int(newest-oldest+1); oldest != 0 && steps < want/cutAtOnce {
+				t.Errorf("%d entries were deleted in %d steps", want, steps)
+			}
+		})
+	}
+}
+
+func (s *logStore) count(t testing.TB) (n int) {
+	t.Helper()
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		n = tx.Bucket(logBucket).Stats().KeyN
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestEntryOnDisk(t *testing.T) {

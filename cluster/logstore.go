@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,8 +163,10 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return s.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(logBucket)
 		b.FillPercent = 0.95 // keys only ever grow
-		if err := deleteRange(b, logs[0].Index, math.MaxUint64); err != nil {
-			return err
+		if k, _ := b.Cursor().Last(); len(k) == 8 {
+			if err := deleteRange(b, logs[0].Index, binary.BigEndian.Uint64(k)); err != nil {
+				return err
+			}
 		}
 		for _, l := range logs {
 			if err := b.Put(indexKey(l.Index), encodeEntry(l)); err != nil {
@@ -176,16 +177,45 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	})
 }
 
-// DeleteRange implements raft.LogStore.
+// cutAtOnce bounds how many entries one transaction deletes: appends wait for
+// it.
+const cutAtOnce = 1024
+
+// DeleteRange implements raft.LogStore. It takes several transactions, and
+// from whichever end leaves no hole should the process die between them.
 func (s *logStore) DeleteRange(first, last uint64) error {
-	return s.update(func(tx *bbolt.Tx) error { return deleteRange(tx.Bucket(logBucket), first, last) })
+	oldest, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	newest, err := s.LastIndex()
+	if err != nil {
+		return err
+	}
+	tail := last >= newest
+	first, last = max(first, oldest), min(last, newest)
+	for first <= last && oldest != 0 {
+		from, to := first, min(last, first+cutAtOnce-1)
+		if tail {
+			from, to = max(first, last-min(last, cutAtOnce-1)), last
+		}
+		if err := s.update(func(tx *bbolt.Tx) error { return deleteRange(tx.Bucket(logBucket), from, to) }); err != nil {
+			return err
+		}
+		if tail {
+			last = from - 1
+		} else {
+			first = to + 1
+		}
+	}
+	return nil
 }
 
+// deleteRange deletes entry by entry. A cursor would look at every page that
+// it has emptied again for the next entry.
 func deleteRange(b *bbolt.Bucket, first, last uint64) error {
-	c := b.Cursor()
-	// Delete leaves a cursor where Next may pass over an entry: seek anew.
-	for k, _ := c.Seek(indexKey(first)); k != nil && binary.BigEndian.Uint64(k) <= last; k, _ = c.Seek(indexKey(first)) {
-		if err := c.Delete(); err != nil {
+	for i := first; i <= last; i++ {
+		if err := b.Delete(indexKey(i)); err != nil {
 			return err
 		}
 	}
