@@ -22,11 +22,20 @@ type sessionView struct {
 	Expires     *stamp       `json:"expires,omitempty"` // when its token ends, and it with it
 	State       string       `json:"state"`
 	Cause       *string      `json:"cause"`
+	Advice      *adviceView  `json:"advice"` // null while all is well
 	Since       stamp        `json:"since"`
 	Transport   string       `json:"transport"`
 	Node        string       `json:"node"`
 	Tracks      []trackView  `json:"tracks"`
 	Stats       statsView    `json:"stats"`
+}
+
+// adviceView says in plain words what is wrong and what somebody in the session's
+// role can do about it.
+type adviceView struct {
+	Title string `json:"title"`
+	Next  string `json:"next"`
+	Type  string `json:"type"` // the page that explains the cause
 }
 
 type trackView struct {
@@ -109,6 +118,9 @@ func (g *Gateway) sessionOf(s session.Info, pub sfu.PublicationInfo) sessionView
 	if s.Cause != "" {
 		cause := string(s.Cause)
 		out.Cause = &cause
+		if a, ok := s.Cause.Advice(); ok {
+			out.Advice = &adviceView{Title: a.Title, Next: a.NextStep(s.Role), Type: "/problems/" + cause}
+		}
 	}
 	for _, t := range pub.Tracks {
 		out.Stats.Bitrate += t.Stats.Bitrate

@@ -9,19 +9,6 @@ import (
 	"github.com/sluicemedia/sluice/sfu"
 )
 
-// statusView is a session as its owner sees it.
-type statusView struct {
-	sessionView
-	Advice *adviceView `json:"advice"` // null while all is well
-}
-
-// adviceView says in plain words what is wrong and what to do about it.
-type adviceView struct {
-	Title string `json:"title"`
-	Next  string `json:"next"`
-	Type  string `json:"type"` // the page that explains the cause
-}
-
 // getStatus tells the owner of a session how it is, also for a minute after
 // its end. The URL is a capability like that of the session.
 func (g *Gateway) getStatus(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
@@ -33,11 +20,7 @@ func (g *Gateway) getStatus(w http.ResponseWriter, r *http.Request, p httprouter
 	if err != nil {
 		return err
 	}
-	out := statusView{sessionView: g.sessionOf(info, g.publicationOf(info))}
-	if a, ok := info.Cause.Advice(); ok {
-		out.Advice = &adviceView{Title: a.Title, Next: a.NextStep(info.Role), Type: "/problems/" + string(a.Cause)}
-	}
-	return writeJSON(w, http.StatusOK, out)
+	return writeJSON(w, http.StatusOK, g.sessionOf(info, g.publicationOf(info)))
 }
 
 // publicationOf is what a living publisher's session feeds.
