@@ -59,8 +59,27 @@ func (g *Gateway) announceSession(e session.Event) {
 	}
 }
 
-// keepsLog tells whether a room is there whose log must not be forgotten.
+// announceLock tells those in a room whether it is locked, when that is news.
+func (g *Gateway) announceLock(room string, locked bool) {
+	if state, _ := g.hub.State(room); state.Locked != locked {
+		g.hub.Publish(room, events.RoomChanged, events.Settings{Locked: locked})
+	}
+}
+
+// history is how many messages a room keeps.
+func (g *Gateway) history(room string) int {
+	switch made, _ := g.registry.Room(room); made.History {
+	case 0:
+		return events.DefaultHistory
+	case -1:
+		return 0
+	default:
+		return made.History
+	}
+}
+
+// keepsLog tells whether a room was made, and so is there while nobody is in it.
 func (g *Gateway) keepsLog(room string) bool {
-	_, err := g.rooms.Info(room)
-	return err == nil
+	_, made := g.registry.Room(room)
+	return made
 }

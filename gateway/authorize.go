@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -34,14 +35,21 @@ func (g *Gateway) verify(r *http.Request, verifier auth.Verifier) (grants auth.G
 		return auth.Grants{}, true, auth.ErrInvalid
 	case auth.BearerToken:
 	}
-	if grants, err = verifier.Verify(r.Context(), token); err != nil {
-		return auth.Grants{}, true, err
+	grants, err = g.verifyToken(r.Context(), verifier, token)
+	return grants, true, err
+}
+
+// verifyToken is verify for one token, wherever it came from.
+func (g *Gateway) verifyToken(ctx context.Context, verifier auth.Verifier, token string) (auth.Grants, error) {
+	grants, err := verifier.Verify(ctx, token)
+	if err != nil {
+		return auth.Grants{}, err
 	}
 	held := heldBy(grants)
 	if g.revoked.covers(held, "", time.Now()) {
-		return auth.Grants{}, true, &problemError{name: "token-revoked"}
+		return auth.Grants{}, &problemError{name: "token-revoked"}
 	}
-	return grants.Barring(func(room string) bool { return g.revoked.covers(held, room, time.Now()) }), true, nil
+	return grants.Barring(func(room string) bool { return g.revoked.covers(held, room, time.Now()) }), nil
 }
 
 // heldBy is what of a token goes on counting.

@@ -109,7 +109,7 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 	if g.webhooks, err = openWebhooks(&cfg, log); err != nil {
 		return nil, err
 	}
-	g.hub = events.NewHub(events.Config{Log: log, Keep: g.keepsLog, Sink: g.tellWebhooks})
+	g.hub = events.NewHub(events.Config{Log: log, History: g.history, Keep: g.keepsLog, Sink: g.tellWebhooks})
 	// HTTP before media: its port and address are the defaults of the rest.
 	if g.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("http: %w", err)

@@ -244,10 +244,14 @@ func (g *Gateway) welcome(ctx context.Context, name string, made cluster.Room, e
 		return joined{}, err
 	}
 	api := g.url + "/v1/rooms/" + name
+	events, err := g.eventsURL(name, grants)
+	if err != nil {
+		return joined{}, err
+	}
 	out := joined{
 		Token: token, Expires: stamp(grants.Expires), Identity: e.identity, Name: e.name,
 		WHIP: g.url + "/whip/" + name + "/" + publicationOf(e.identity), WHEP: []joinedWHEP{}, Program: g.url + "/whep/" + name,
-		Events: api + "/events", Messages: api + "/messages", ICEServers: g.iceServerViews(),
+		Events: events, Messages: api + "/messages", ICEServers: g.iceServerViews(),
 	}
 	info, err := g.rooms.Info(name)
 	if err != nil && !errors.Is(err, sfu.ErrRoomNotFound) {

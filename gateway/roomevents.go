@@ -60,9 +60,10 @@ func lastEventID(r *http.Request) string {
 }
 
 // authorizeListener lets pass who has a part in a room.
-func (g *Gateway) authorizeListener(r *http.Request, room string) (auth.Grants, error) {
-	grants, err := g.identify(r)
-	if err == nil {
+func (g *Gateway) authorizeListener(r *http.Request, room string) (grants auth.Grants, err error) {
+	if ticket := g.ticketOf(r); ticket != "" {
+		grants, err = g.byTicket(r, room, ticket)
+	} else if grants, err = g.identify(r); err == nil {
 		grants, err = g.asGuest(r, room, grants)
 	}
 	if err != nil {

@@ -26,18 +26,28 @@ const (
 type roomTokens struct {
 	registry *cluster.Node
 	issuer   *auth.Issuer
-	mu       sync.Mutex // one key is made at a time
+	tickets  *auth.Issuer // see ticket.go
+	mu       sync.Mutex   // one key is made at a time
 }
 
 func newRoomTokens(registry *cluster.Node) *roomTokens {
-	return &roomTokens{registry: registry, issuer: auth.NewIssuer(func() []auth.Key {
+	return &roomTokens{
+		registry: registry,
+		issuer:   newRoomIssuer(registry, func(secret []byte) []byte { return secret }),
+		tickets:  newRoomIssuer(registry, ticketSecret),
+	}
+}
+
+// newRoomIssuer makes an issuer whose keys are made of those of the registry.
+func newRoomIssuer(registry *cluster.Node, derive func(secret []byte) []byte) *auth.Issuer {
+	return auth.NewIssuer(func() []auth.Key {
 		keys := registry.Keys(roomTokenUse)
 		list := make([]auth.Key, 0, len(keys))
 		for _, k := range keys {
-			list = append(list, auth.Key{ID: k.ID, Secret: k.Secret, Created: k.Created, Expires: k.Expires})
+			list = append(list, auth.Key{ID: k.ID, Secret: derive(k.Secret), Created: k.Created, Expires: k.Expires})
 		}
 		return list
-	})}
+	})
 }
 
 // Mint makes a token, and before that a key if it is time for one.
@@ -68,7 +78,11 @@ func (t *roomTokens) ensureKey(ctx context.Context, now time.Time) error {
 // Verify tells what a room token allows. One that was given for a room that has
 // ended is not good for what is called so now.
 func (t *roomTokens) Verify(ctx context.Context, token string) (auth.Grants, error) {
-	grants, err := t.issuer.Verify(ctx, token)
+	return t.verify(ctx, t.issuer, token)
+}
+
+func (t *roomTokens) verify(ctx context.Context, issuer *auth.Issuer, token string) (auth.Grants, error) {
+	grants, err := issuer.Verify(ctx, token)
 	if err != nil {
 		return grants, err
 	}
