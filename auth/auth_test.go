@@ -112,6 +112,10 @@ func TestAllowsSomewhere(t *testing.T) {
 	if !grants.AllowsSomewhere(auth.Publish) || grants.AllowsSomewhere(auth.Admin) {
 		t.Error("AllowsSomewhere does not follow the rules of the token")
 	}
+	if operator, err := parse(t, file).Verify(t.Context(), "operator-key"); err != nil || !operator.AllowsEverywhere(auth.Admin) ||
+		operator.AllowsEverywhere(auth.Publish) || grants.AllowsEverywhere(auth.Publish) || !auth.Everything().AllowsEverywhere(auth.Admin) {
+		t.Error("AllowsEverywhere does not follow the rules of the token")
+	}
 	if !auth.Everything().AllowsSomewhere(auth.Admin) || !auth.Everything().Allows("x", auth.Admin) {
 		t.Error("Everything does not allow everything")
 	}

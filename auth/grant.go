@@ -107,6 +107,20 @@ func (g Grants) Allows(room string, grant Grant) bool {
 	return false
 }
 
+// AllowsEverywhere reports whether the grant is given for all rooms there can
+// be, but for those from which their bearer is barred.
+func (g Grants) AllowsEverywhere(grant Grant) bool {
+	if g.all {
+		return true
+	}
+	for _, r := range g.rules {
+		if r.grants[grant] && r.rooms == "*" {
+			return true
+		}
+	}
+	return false
+}
+
 // AllowsSomewhere reports whether the grant is given for any room at all.
 func (g Grants) AllowsSomewhere(grant Grant) bool {
 	if g.all {

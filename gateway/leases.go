@@ -124,6 +124,21 @@ func (l *leases) of(session string) (b bearer, known bool) {
 	return x.bearer, true
 }
 
+// present tells whether somebody of that identity has a session in the room.
+func (l *leases) present(identity, room string) bool {
+	if identity == "" {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for x := range l.by[leaseKey{byIdentity, identity}] {
+		if x.room == room && x.id != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // renew lets a session last as long as a newer token; false when it is gone.
 // Judge sees what it has, and may refuse with an error.
 func (l *leases) renew(session string, to bearer, judge func(old bearer) error) (known bool, err error) {

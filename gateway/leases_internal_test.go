@@ -133,9 +133,10 @@ func TestLeasesOfRevokedTokensEnd(t *testing.T) {
 		"somebody":                 {cluster.Revocation{Identity: "ann"}, "ann1 ann2"},
 		"somebody in a room":       {cluster.Revocation{Identity: "ann", Room: "b"}, "ann2"},
 		"somebody's old tokens":    {cluster.Revocation{Identity: "ann", Before: young}, "ann1"},
-		"a room":                   {cluster.Revocation{Room: "a"}, "ann1 bob key"},
-		"old tokens in a room":     {cluster.Revocation{Room: "a", Before: young}, "ann1 key"},
-		"all old tokens":           {cluster.Revocation{Before: young}, "ann1 key nobody"},
+		"a room":                   {cluster.Revocation{Room: "a"}, "ann1 bob"},
+		"old tokens in a room":     {cluster.Revocation{Room: "a", Before: young}, "ann1"},
+		"all old tokens":           {cluster.Revocation{Before: young}, "ann1"},
+		"a key":                    {cluster.Revocation{Identity: "key-1", Before: young}, "key"},
 		"nobody there":             {cluster.Revocation{Identity: "eve"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -190,19 +190,19 @@ func (g *Gateway) sessionIn(room, id string) (session.Info, error) {
 	return session.Info{}, session.ErrNotFound
 }
 
-// kickSession ends a session of the room.
+// kickSession ends a session of the room, and lets nobody return by its token.
 func (g *Gateway) kickSession(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	name := p.ByName("room")
 	if _, err := g.authorize(r, name, auth.Moderate); err != nil {
 		return err
 	}
-	id := p.ByName("session")
-	for _, s := range g.sessions.List() {
-		if s.Labels().Room == name && (s.ID() == id || session.PublicID(s.ID()) == id) {
-			s.Close(session.CauseKicked)
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
+	s, err := g.find(name, p.ByName("session"))
+	if err != nil {
+		return err
 	}
-	return session.ErrNotFound
+	if err := g.kick(r.Context(), s); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

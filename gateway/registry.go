@@ -23,12 +23,18 @@ func (g *Gateway) openRegistry() (err error) {
 		Node: g.node, Dir: filepath.Join(g.cfg.Data, "registry"), URL: g.cfg.NodeURL,
 		Log: g.log, OnChange: g.registryChanged,
 	})
+	if err == nil {
+		g.loadRevocations()
+	}
 	return err
 }
 
 // registryChanged is told every change of the registry, in order. The registry
 // waits for it: it must not block, and must not write to the registry.
-func (g *Gateway) registryChanged(c cluster.Change) { g.keeper.changes(c) }
+func (g *Gateway) registryChanged(c cluster.Change) {
+	g.followRevocations(c)
+	g.keeper.changes(c)
+}
 
 func registryMetrics() []metric {
 	yes := func(is bool) float64 {

@@ -31,8 +31,12 @@ func keyOf(r cluster.Revocation) leaseKey {
 
 // fits tells whether a revocation is about a token in a room; "" is no room,
 // and only revocations for every room fit there. A token that does not say
-// when it was issued may have been issued before.
+// when it was issued may have been issued before. One that has no end either is
+// the key of an encoder or an operator: it is meant only where it is named.
 func fits(r cluster.Revocation, b bearer, room string) bool {
+	if r.TokenID == "" && r.Identity == "" && b.issued.IsZero() && b.expires.IsZero() {
+		return false
+	}
 	return (r.TokenID == "" || r.TokenID == b.tokenID) &&
 		(r.Identity == "" || r.Identity == b.identity) &&
 		(r.Room == "" || r.Room == room) &&
@@ -52,6 +56,17 @@ func (s *revocations) add(r cluster.Revocation) {
 		s.by[key] = make(map[string]cluster.Revocation)
 	}
 	s.keys[r.ID], s.by[key][r.ID] = key, r
+}
+
+// keep makes a list all that is there.
+func (s *revocations) keep(all []cluster.Revocation) {
+	fresh := &revocations{}
+	for _, r := range all {
+		fresh.add(r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.by = fresh.keys, fresh.by
 }
 
 // remove takes a revocation out again.

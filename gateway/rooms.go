@@ -68,7 +68,7 @@ func (g *Gateway) createRoom(w http.ResponseWriter, r *http.Request, _ httproute
 	if err != nil {
 		return err
 	}
-	made, replayed, err := g.makeRoom(r, request, name, change)
+	made, replayed, err := g.makeRoom(r, grants.Identity, request, name, change)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (g *Gateway) createRoom(w http.ResponseWriter, r *http.Request, _ httproute
 }
 
 // makeRoom makes a room, once for each request however often that comes.
-func (g *Gateway) makeRoom(r *http.Request, request cluster.Request, name string, change roomChange) (made cluster.Room, replayed bool, err error) {
+func (g *Gateway) makeRoom(r *http.Request, identity string, request cluster.Request, name string, change roomChange) (made cluster.Room, replayed bool, err error) {
 	if replayed = g.registry.Answered(request); !replayed {
 		// Of rooms that nobody made the registry does not know.
 		if _, isMade := g.registry.Room(name); !isMade {
@@ -92,6 +92,11 @@ func (g *Gateway) makeRoom(r *http.Request, request cluster.Request, name string
 		defer g.creating.Add(-1)
 		if limit := g.cfg.MaxRooms; limit > 0 && g.rooms.Len()+int(g.creating.Load()) > limit {
 			return made, false, sfu.ErrTooMany
+		}
+	}
+	if !replayed {
+		if err := g.limitRoom(r, identity); err != nil {
+			return made, false, err
 		}
 	}
 	edit, err := change.edit(r.Context())

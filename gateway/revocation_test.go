@@ -1,0 +1,201 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluicemedia/sluice/auth"
+	"github.com/sluicemedia/sluice/gateway"
+	"github.com/sluicemedia/sluice/gateway/gatewaytest"
+)
+
+// ask sends JSON with a token.
+func (n node) ask(t *testing.T, method, path, token, body string, headers ...string) answer {
+	t.Helper()
+	return n.do(t, method, path, append(append(bearerOf(token), "Content-Type", "application/json"), headers...), body)
+}
+
+// TestRevocationEndsMedia takes a viewer's token back while it plays.
+func TestRevocationEndsMedia(t *testing.T) {
+	t.Parallel()
+	n := start(t, withKeys(t))
+	vp8 := codecNamed(t, "VP8")
+	gatewaytest.Publish(t, n.URL(), "demo?token=publish-key", 30, vp8)
+	eventually(t, "the room is live", func() bool {
+		return strings.Contains(n.ask(t, "GET", "/v1/rooms/demo", "admin-key-1", "").Body, `"live":true`)
+	})
+	claims := may("ann", "demo", auth.Subscribe)
+	claims.ID = "one"
+	token := mint(t, claims)
+	claims.ID = "two"
+	stays := gatewaytest.View(t, n.URL(), "demo?token="+mint(t, claims), vp8)
+	goes := gatewaytest.View(t, n.URL(), "demo?token="+token, vp8)
+	nextFrame(t, goes)
+	session := pathOf(t, goes.Session.Location())
+	at := time.Now()
+	if resp := n.ask(t, "POST", "/v1/revocations", "all-admin-key", `{"token_id":"one"}`); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("got %d %s", resp.StatusCode, resp.Body)
+	}
+	if cause := n.causeOf(t, session); cause != "token-revoked" {
+		t.Errorf("the session has the cause %q, want token-revoked", cause)
+	}
+	for f := nextFrame(t, stays); f.At.Before(at.Add(1500 * time.Millisecond)); f = nextFrame(t, stays) {
+	}
+	var last time.Time
+	for len(goes.Frames) > 0 {
+		last = (<-goes.Frames).At
+	}
+	t.Logf("the last frame came %v after the revocation", last.Sub(at))
+	if last.Sub(at) > time.Second {
+		t.Errorf("its last frame came %v after the revocation", last.Sub(at))
+	}
+	resp, err := n.Client.Post(n.URL()+"/whep/demo?token="+token, "application/sdp", strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close() // the status says it
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the same token again: got %d, want 401", resp.StatusCode)
+	}
+}
+
+// TestWhoIsKickedStaysOut: the token of a person is over in the room, and there
+// alone; the key of an encoder is not.
+func TestWhoIsKickedStaysOut(t *testing.T) {
+	t.Parallel()
+	n := start(t, withKeys(t))
+	claims := may("ann", "*", auth.Publish)
+	token := mint(t, claims)
+	sdp := offer(t, webrtc.RTPTransceiverDirectionSendonly)
+	kick := func(session string) {
+		t.Helper()
+		id := strings.TrimPrefix(session, "/s/")
+		if resp := n.ask(t, "DELETE", "/v1/rooms/demo/sessions/"+id, "moderate-key", ""); resp.StatusCode != http.StatusNoContent {
+			t.Fatalf("kick: got %d %s", resp.StatusCode, resp.Body)
+		}
+	}
+	session, _ := n.post(t, "/whip/demo", token, sdp)
+	second, _ := n.post(t, "/whip/demo/second", token, sdp)
+	elsewhere, _ := n.post(t, "/whip/other", token, sdp)
+	kick(session)
+	for path, want := range map[string]string{session: "kicked", second: "token-revoked", elsewhere: ""} {
+		if got := n.causeOf(t, path); got != want {
+			t.Errorf("%s: got the cause %q, want %q", path, got, want)
+		}
+	}
+	again := n.do(t, "POST", "/whip/demo", append(bearerOf(token), "Content-Type", "application/sdp"), sdp)
+	if again.StatusCode != http.StatusUnauthorized || !strings.Contains(again.Body, "/problems/token-revoked") {
+		t.Errorf("the kicked one again: got %d %s, want 401 token-revoked", again.StatusCode, again.Body)
+	}
+	if resp := n.do(t, "POST", elsewhere+"/refresh", bearerOf(token), ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("in another room: got %d %s", resp.StatusCode, resp.Body)
+	}
+	newer, _ := n.post(t, "/whip/demo", mint(t, claims), sdp) // whoever gives tokens has decided so
+	kick(newer)
+	key, _ := n.post(t, "/whip/demo", "publish-key", sdp)
+	kick(key)
+	if n.causeOf(t, key) != "kicked" {
+		t.Error("the encoder was not kicked")
+	}
+	n.post(t, "/whip/demo", "publish-key", sdp)
+}
+
+func TestRevocationsAreListed(t *testing.T) {
+	n := start(t, withKeys(t))
+	for _, tc := range []struct {
+		token, body, want string
+		status            int
+	}{
+		{"all-admin-key", `{"token_id":"x"}`, `"token_id":"x"`, 201},
+		{"all-admin-key", `{"identity":"ann"}`, `"before":"`, 201},
+		{"admin-key-1", `{"identity":"ann","room":"demo","before":"2026-01-02T03:04:05.678Z"}`, `"before":"2026-01-02T03:04:05.678Z"`, 201},
+		{"admin-key-1", `{"room":"demo","expires":"2099-01-02T03:04:05Z"}`, `"expires":"2099-01-02T03:04:05.000Z"`, 201},
+		{"admin-key-1", `{"identity":"ann"}`, "insufficient-scope", 403},
+		{"admin-key-1", `{"room":"other"}`, "insufficient-scope", 403},
+		{"moderate-key", `{"room":"demo"}`, "insufficient-scope", 403},
+		{"all-admin-key", `{}`, "field-invalid", 422},
+		{"all-admin-key", `{"room":".."}`, "field-invalid", 422},
+		{"all-admin-key", `{"token_id":"` + strings.Repeat("x", 257) + `"}`, "field-invalid", 422},
+		{"all-admin-key", `{"identity":"ann","expires":"2020-01-01T00:00:00Z"}`, "field-invalid", 422},
+		{"all-admin-key", `{"identity":7}`, "json-malformed", 400},
+	} {
+		resp := n.ask(t, "POST", "/v1/revocations", tc.token, tc.body)
+		if resp.StatusCode != tc.status || !strings.Contains(resp.Body, tc.want) {
+			t.Errorf("%s %s: got %d %s, want %d %s", tc.token, tc.body, resp.StatusCode, resp.Body, tc.status, tc.want)
+		}
+	}
+	for token, want := range map[string]int{"all-admin-key": 4, "admin-key-1": 2, "other-room-key": 0} {
+		var page struct{ Items []struct{ ID string } }
+		resp := n.ask(t, "GET", "/v1/revocations", token, "")
+		if err := json.Unmarshal([]byte(resp.Body), &page); err != nil || len(page.Items) != want {
+			t.Errorf("%s sees %s, want %d", token, resp.Body, want)
+		}
+	}
+	once := func() string {
+		return n.ask(t, "POST", "/v1/revocations", "all-admin-key", `{"identity":"bob"}`, "Idempotency-Key", "k1").Body
+	}
+	if first := once(); first != once() {
+		t.Error("the same request made two revocations")
+	}
+}
+
+// TestRevocationsOutliveTheNode stops a node and starts another on its data.
+func TestRevocationsOutliveTheNode(t *testing.T) {
+	data, keys := t.TempDir(), withKeys(t)
+	token := mint(t, may("ann", "demo", auth.Admin))
+	for i, want := range []int{http.StatusOK, http.StatusUnauthorized, http.StatusUnauthorized} {
+		n := start(t, keys, func(c *gateway.Config) { c.Data = data })
+		if resp := n.ask(t, "GET", "/v1/rooms", token, ""); resp.StatusCode != want {
+			t.Errorf("start %d: got %d %s, want %d", i+1, resp.StatusCode, resp.Body, want)
+		}
+		if i == 0 {
+			if resp := n.ask(t, "POST", "/v1/revocations", "all-admin-key", `{"identity":"ann"}`); resp.StatusCode != http.StatusCreated {
+				t.Fatalf("got %d %s", resp.StatusCode, resp.Body)
+			}
+			if resp := n.ask(t, "GET", "/v1/rooms", token, ""); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("at once: got %d %s", resp.StatusCode, resp.Body)
+			}
+		}
+		if err := n.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLockedRoomsKeepNewcomersOut lets those who are in do what they like.
+func TestLockedRoomsKeepNewcomersOut(t *testing.T) {
+	n := start(t, withKeys(t))
+	sdp := offer(t, webrtc.RTPTransceiverDirectionSendonly)
+	ann, bob := mint(t, may("ann", "demo", auth.Publish)), mint(t, may("bob", "demo", auth.Publish))
+	if resp := n.ask(t, "POST", "/v1/rooms", "all-admin-key", `{"name":"demo"}`); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("got %d %s", resp.StatusCode, resp.Body)
+	}
+	first, _ := n.post(t, "/whip/demo/ann", ann, sdp)
+	if resp := n.ask(t, "PATCH", "/v1/rooms/demo", "admin-key-1", `{"locked":true}`); resp.StatusCode != http.StatusOK {
+		t.Fatalf("got %d %s", resp.StatusCode, resp.Body)
+	}
+	post := func(name, token string) answer {
+		return n.do(t, "POST", "/whip/demo/"+name, append(bearerOf(token), "Content-Type", "application/sdp"), sdp)
+	}
+	if resp := post("bob", bob); resp.StatusCode != http.StatusForbidden || !strings.Contains(resp.Body, "/problems/room-locked") {
+		t.Errorf("a newcomer: got %d %s, want 403 room-locked", resp.StatusCode, resp.Body)
+	}
+	resp := post("ann-screen", ann)
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("who is in: got %d %s, want 201", resp.StatusCode, resp.Body)
+	}
+	for _, session := range []string{first, pathOf(t, resp.Header.Get("Location"))} {
+		n.do(t, "DELETE", session, nil, "")
+	}
+	if resp := post("ann", ann); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("who has left: got %d %s, want 403", resp.StatusCode, resp.Body)
+	}
+	if resp := post("host", mint(t, may("host", "demo", auth.Publish, auth.Moderate))); resp.StatusCode != http.StatusCreated {
+		t.Errorf("who moderates: got %d %s, want 201", resp.StatusCode, resp.Body)
+	}
+}
