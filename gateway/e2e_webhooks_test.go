@@ -36,6 +36,7 @@ type app struct {
 }
 
 func startApp(t *testing.T) *app {
+	t.Helper()
 	a := &app{t: t, seen: map[string]bool{}, last: map[string]int{}}
 	a.Server = httptest.NewServer(a)
 	t.Cleanup(a.Close)

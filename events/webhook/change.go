@@ -21,6 +21,24 @@ type change struct {
 	tx      *bbolt.Tx
 	tallies map[string]tally
 	moved   []place // pending events that are so no more, without having been sent
+	buried  int     // events that tidying up made dead letters
+	let     int     // dead letters that it let go
+	more    bool    // others are left to be so
+}
+
+// maxTidied bounds what one transaction tidies up of either: the more keys were
+// deleted before the first that is left, the longer bbolt looks for it, until
+// they are committed.
+const maxTidied = 4096
+
+// mayTidy counts what is about to be tidied up.
+func (c *change) mayTidy(count *int) bool {
+	if *count >= maxTidied {
+		c.more = true
+		return false
+	}
+	*count++
+	return true
 }
 
 // place is an event of an endpoint.
@@ -148,6 +166,9 @@ func (c *change) exhume(endpoint string, k key) (*record, error) {
 // dead letters, the oldest dead letters go.
 func (c *change) trim(endpoint string, cfg *Config, now time.Time) error {
 	for t := c.tallies[endpoint]; t.pending > cfg.MaxPending || t.pendingBytes > cfg.MaxBytes; t = c.tallies[endpoint] {
+		if !c.mayTidy(&c.buried) {
+			return nil
+		}
 		k, _, err := c.first(endpoint, bucketPending)
 		if err == nil {
 			err = c.bury(endpoint, k, reasonOverflow, "", 0, now)
@@ -158,6 +179,9 @@ func (c *change) trim(endpoint string, cfg *Config, now time.Time) error {
 		c.moved = append(c.moved, place{endpoint, k})
 	}
 	for t := c.tallies[endpoint]; t.dead > cfg.MaxDead || t.deadBytes > cfg.DeadBytes; t = c.tallies[endpoint] {
+		if !c.mayTidy(&c.let) {
+			return nil
+		}
 		if err := c.forget(endpoint); err != nil {
 			return err
 		}
@@ -183,10 +207,14 @@ func (c *change) expire(endpoint string, cfg *Config, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if r.Since <= limit {
-			old = append(old, k)
-		} else if !r.Again {
+		if r.Since > limit && !r.Again {
 			break // those that follow are younger, but for replayed ones
+		}
+		if r.Since <= limit {
+			if !c.mayTidy(&c.buried) {
+				break
+			}
+			old = append(old, k)
 		}
 	}
 	for _, k := range old {
@@ -201,7 +229,7 @@ func (c *change) expire(endpoint string, cfg *Config, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if r.Died > limit {
+		if r.Died > limit || !c.mayTidy(&c.let) {
 			break
 		}
 		if err := c.forget(endpoint); err != nil {

@@ -42,6 +42,8 @@ type Outbox struct {
 	flushes []chan struct{}
 	closed  bool
 
+	untidy bool // something is left to tidy up; of Open, then of the writer
+
 	lost, failedWrites atomic.Uint64
 	lostLogged         atomic.Int64 // when, Unix nanoseconds
 }
@@ -91,6 +93,7 @@ func (o *Outbox) load() error {
 				return err
 			}
 		}
+		o.untidy = c.more
 		return nil
 	})
 	if err != nil {

@@ -2,8 +2,12 @@ package webhook_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicemedia/sluice/events"
 	"github.com/sluicemedia/sluice/events/webhook"
@@ -182,4 +186,106 @@ func TestSyncEndsWithItsContext(t *testing.T) {
 	if err := o.Close(); err != nil {
 		t.Errorf("closed twice: %v", err)
 	}
+}
+
+// TestQueueFull: what comes while the disk is busy is kept up to a bound, then
+// counted, and Put goes on at once.
+func TestQueueFull(t *testing.T) {
+	r := newReceiver(t)
+	cfg := quick(t, r.server.URL)
+	cfg.Gather, cfg.MaxQueue = time.Hour, 10_000 // the writer does not come
+	var log strings.Builder
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	o := open(t, cfg)
+	const count = 1000
+	for n := 1; n <= count; n++ {
+		o.Put(event("a", n))
+	}
+	lost := int(o.Stats().Lost)
+	if lost < count-50 || lost >= count-20 {
+		t.Errorf("%d of %d are lost, want all but some 40", lost, count)
+	}
+	if err := o.Close(); err != nil { // writes what was kept
+		t.Fatal(err)
+	}
+	if lines := strings.Count(log.String(), "events for webhooks are lost"); lines != 1 {
+		t.Errorf("%d lines in the log for %d lost events", lines, lost)
+	}
+	open(t, cfg)
+	eventually(t, "what was kept arrives", func() bool { return r.has() == count-lost })
+	r.inOrder()
+}
+
+// TestNoJSON: an event that nobody can be sent is lost alone.
+func TestNoJSON(t *testing.T) {
+	r := newReceiver(t)
+	o := open(t, quick(t, r.server.URL))
+	bad := event("a", 2)
+	bad.Data = []byte(`{"n":`)
+	for _, e := range []events.Event{bad, event("a", 1), bad, bad, event("a", 2), bad} {
+		o.Put(e)
+	}
+	if err := o.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lost := o.Stats().Lost; lost != 4 {
+		t.Errorf("%d are lost, want 4", lost)
+	}
+	eventually(t, "the others arrive", func() bool { return r.has() == 2 })
+	r.inOrder()
+}
+
+// TestPartsOfABurst: more than one commit holds arrives all the same, and a
+// stop in the middle of it keeps what is left.
+func TestPartsOfABurst(t *testing.T) {
+	r := newReceiver(t)
+	r.does(status(http.StatusServiceUnavailable))
+	cfg := quick(t, r.server.URL)
+	cfg.Gather = time.Hour
+	o := open(t, cfg)
+	for n := 1; n <= 10_000; n++ {
+		o.Put(event("a", n))
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Gather = 0
+	o = open(t, cfg)
+	if s := only(t, o); s.Backlog != 10_000 || o.Stats().Lost != 0 {
+		t.Errorf("%d wait, %d are lost", s.Backlog, o.Stats().Lost)
+	}
+}
+
+// TestLongOutage: a file full of events that are too old does not hold the
+// start up for long.
+func TestLongOutage(t *testing.T) {
+	if os.Getenv("SLUICE_LONG") == "" {
+		t.Skip("writes a large file")
+	}
+	r := newReceiver(t)
+	r.does(status(http.StatusServiceUnavailable))
+	cfg := quick(t, r.server.URL)
+	cfg.MaxQueue = 1 << 30
+	o := open(t, cfg)
+	for n := 1; n <= 100_000; n++ {
+		o.Put(event("room-"+itoa(n%1000), n))
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	o = open(t, cfg)
+	t.Logf("opened with %d events in %v", only(t, o).Backlog, time.Since(began))
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.MaxAge = time.Nanosecond
+	began = time.Now()
+	o = open(t, cfg)
+	took := time.Since(began)
+	t.Logf("opened with as many that are too old in %v", took)
+	if took > 30*time.Second {
+		t.Errorf("the start took %v", took)
+	}
+	eventually(t, "all are given up", func() bool { s := only(t, o); return s.Backlog == 0 && s.Dead == cfg.MaxDead })
 }

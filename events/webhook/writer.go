@@ -52,13 +52,15 @@ func (o *Outbox) write(ctx context.Context) {
 	b := &batch{}
 	var failedLog time.Time
 	for ctx.Err() == nil {
-		expire := false
-		select {
-		case <-o.wake:
-			pause(ctx, o.cfg.Gather)
-		case <-sweep.C:
-			expire = true
-		case <-ctx.Done():
+		expire := o.untidy
+		if !expire {
+			select {
+			case <-o.wake:
+				pause(ctx, o.cfg.Gather)
+			case <-sweep.C:
+				expire = true
+			case <-ctx.Done():
+			}
 		}
 		o.take(b)
 		for err := o.commit(b, expire); err != nil; err = o.commit(b, expire) {
@@ -149,6 +151,7 @@ func (o *Outbox) transact(b *batch, expire bool) error {
 	now := time.Now()
 	added := make([]key, 0, len(b.events))
 	var moved []place
+	more := false
 	o.store.writing.Lock()
 	defer o.store.writing.Unlock()
 	err := o.store.updateLocked(func(c *change) error {
@@ -167,21 +170,22 @@ func (o *Outbox) transact(b *batch, expire bool) error {
 				}
 			}
 		}
-		for _, e := range o.endpoints {
-			tidy := c.trim
-			if expire {
-				tidy = c.expire
-			}
-			if err := tidy(e.id, &o.cfg, now); err != nil {
+		tidy := c.trim
+		if expire {
+			tidy = c.expire
+		}
+		for id := range c.tallies { // also those that are configured no more
+			if err := tidy(id, &o.cfg, now); err != nil {
 				return err
 			}
 		}
-		moved = c.moved
+		moved, more = c.moved, c.more
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	o.untidy = more
 	for _, e := range o.endpoints {
 		e.add(added, now)
 		e.drop(keysOf(moved, e.id))
