@@ -216,6 +216,20 @@ func TestAppendCutsTheLog(t *testing.T) {
 	}
 }
 
+// A log that could not be cut takes writes all the same.
+func TestUncutLog(t *testing.T) {
+	var d disk
+	n := open(t, t.TempDir(), func(c *Config) { c.logFault = d.fault })
+	createRooms(t, n, 0, 3)
+	d.full.Store(true)
+	if err := n.store.DeleteRange(1, 2); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want the reason", err)
+	}
+	d.full.Store(false)
+	createRooms(t, n, 3, 4)
+	wantRooms(t, n, 4)
+}
+
 func TestDeleteRange(t *testing.T) {
 	const count = 3 * cutAtOnce
 	for name, tc := range map[string]struct{ first, last, oldest, newest uint64 }{

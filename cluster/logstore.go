@@ -106,18 +106,23 @@ func (s *logStore) failed() error {
 
 var errPoisoned = errors.New("cluster: the log is closed for writing")
 
-// update writes and remembers how it went.
+// update writes and remembers how it went. Raft tries again by itself whatever
+// is written so, and the next success ends the trouble.
 func (s *logStore) update(fn func(*bbolt.Tx) error) error {
-	if s.poisoned.Load() {
-		return errPoisoned
-	}
-	err := updateBolt(s.db, s.fault, fn)
+	err := s.tryUpdate(fn)
 	if err != nil {
 		s.failure.Store(&err)
 		return err
 	}
 	s.failure.Store(nil)
 	return nil
+}
+
+func (s *logStore) tryUpdate(fn func(*bbolt.Tx) error) error {
+	if s.poisoned.Load() {
+		return errPoisoned
+	}
+	return updateBolt(s.db, s.fault, fn)
 }
 
 // FirstIndex implements raft.LogStore. 0: empty.
@@ -199,7 +204,8 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		if tail {
 			from, to = max(first, last-min(last, cutAtOnce-1)), last
 		}
-		if err := s.update(func(tx *bbolt.Tx) error { return deleteRange(tx.Bucket(logBucket), from, to) }); err != nil {
+		// Who writes need not know: a log that could not be cut is too long, no more.
+		if err := s.tryUpdate(func(tx *bbolt.Tx) error { return deleteRange(tx.Bucket(logBucket), from, to) }); err != nil {
 			return err
 		}
 		if tail {

@@ -3,7 +3,9 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 )
 
@@ -171,5 +173,45 @@ func TestRenamedNode(t *testing.T) {
 	m := n.Members()
 	if len(m) != 2 || m[0].State != Dead || m[1] != n.Self() || n.Self().State != Up {
 		t.Errorf("got %+v, want n1 dead and n2 up", m)
+	}
+}
+
+func TestChangesOfMembersAndOwners(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	n := open(t, t.TempDir(), func(c *Config) {
+		c.OnChange = func(c Change) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch c.Kind {
+			case MemberChanged:
+				got = append(got, c.Member.Node+" "+string(c.Member.State))
+			case OwnerChanged:
+				got = append(got, fmt.Sprintf("%s: %q after %q", c.Owner.Room, c.Owner.Node, c.Owner.Previous))
+			default:
+				t.Errorf("got %+v", c)
+			}
+		}
+	})
+	a, b := joinAs(t, n, "a"), joinAs(t, n, "b")
+	first := claim(t, n, "room", a)
+	claim(t, n, "room", b) // changes nothing
+	moved, err := n.Move(t.Context(), Request{}, "room", first.Epoch, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second changes nothing
+		if _, err := n.SetState(t.Context(), Request{}, "a", a.Incarnation, Draining); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Release(t.Context(), Request{}, moved); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := []string{"a up", "b up", `room: "a" after ""`, `room: "b" after "a"`, "a draining", `room: "" after "b"`}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
