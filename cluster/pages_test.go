@@ -111,7 +111,7 @@ func TestDamagedPagesNeverReachBbolt(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	good := sample(t, true)
 	passed := 0
-	const tries = 400
+	const tries = 150
 	for range tries {
 		b := bytes.Clone(good)
 		for range 1 + rnd.IntN(3) {

@@ -140,6 +140,7 @@ var causes = []struct {
 	{cluster.ErrConflict, "room-changed"},
 	{cluster.ErrRequestReused, "idempotency-key-reused"},
 	{cluster.ErrNoLeader, "registry-unavailable"},
+	{cluster.ErrInvalid, "field-invalid"},
 	{sfu.ErrClosed, "stopping"},
 }
 
