@@ -19,7 +19,7 @@ func TestChurn(t *testing.T) {
 	for worker := range 6 {
 		wg.Go(func() {
 			c := churner{t: t, rs: rs, rng: rand.New(rand.NewPCG(1, uint64(worker)))}
-			for range 150 {
+			for range 180 {
 				c.step()
 			}
 			c.stop()
@@ -44,7 +44,7 @@ func TestChurn(t *testing.T) {
 	if len(rs.tracks) != 0 || len(rs.rooms) != 0 {
 		t.Errorf("left behind: %d tracks, %d rooms", len(rs.tracks), len(rs.rooms))
 	}
-	for _, want := range []EventType{PublicationStarted, PublicationStopped, ProgramChanged, RoomEnded} {
+	for _, want := range []EventType{PublicationStarted, PublicationStopped, PublicationMuted, ProgramChanged, RoomEnded, RoomLeft} {
 		if _, ok := events.Load(want); !ok {
 			t.Errorf("no %s", want)
 		}
@@ -68,7 +68,7 @@ type churner struct {
 func (c *churner) step() {
 	room := pick(c.rng, "a", "b", "c")
 	name := pick(c.rng, "", "main", "cam", "screen")
-	switch c.rng.IntN(12) {
+	switch c.rng.IntN(14) {
 	case 0, 1:
 		c.publish(room, name)
 	case 2, 3:
@@ -97,10 +97,13 @@ func (c *churner) step() {
 	case 8:
 		c.known(c.rs.Delete(room), ErrRoomNotFound)
 	case 9:
-		_, err := c.rs.Update(room, Settings{Replace: true})
+		_, err := c.rs.Update(room, Settings{Replace: true, Program: pick(c.rng, "", "main", "cam", "nobody")})
 		c.known(err, ErrRoomNotFound)
 		c.rs.List()
 		c.rs.Stats()
+	case 10, 11:
+		_, err := c.rs.Mute(room, pick(c.rng, "main", "cam", "screen"), Muted{Audio: c.rng.IntN(2) == 0, Video: c.rng.IntN(2) == 0})
+		c.known(err, ErrRoomNotFound, ErrPublicationNotFound)
 	default:
 		if n := len(c.sources); n > 0 {
 			c.seq++
