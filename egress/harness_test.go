@@ -225,6 +225,8 @@ type track struct {
 	keyframes int
 	clockRate int
 	silent    bool // the clock is not known
+	publisher int
+	delay     time.Duration // of every packet
 	epoch     time.Time
 }
 
@@ -243,6 +245,13 @@ func (t *track) Clock(now time.Time) (uint32, bool) {
 	defer t.mu.Unlock()
 	return uint32(int64(now.Sub(t.epoch).Seconds() * float64(t.clockRate))), !t.silent
 }
+
+func (t *track) Expected(now time.Time) (uint32, bool) {
+	at, ok := t.Clock(now)
+	return at - uint32(t.delay.Seconds()*float64(t.clockRate)), ok
+}
+
+func (t *track) Timeline() any { return t.publisher }
 
 func (t *track) RequestKeyframe() {
 	t.mu.Lock()

@@ -90,3 +90,54 @@ func TestTimestampOverAChangeOfLayer(t *testing.T) {
 		})
 	}
 }
+
+// Hundreds of changes to and fro between two sources whose packets are under way
+// for different times: what the viewer is told does not run away from the time
+// gone by, and no step is much longer than the time between two pictures.
+func TestTimestampsOverManyChanges(t *testing.T) {
+	const changes, interval = 400, 40 * time.Millisecond
+	for _, c := range []struct {
+		name      string
+		publisher int // of the second source; the first one's is 0
+		delay     time.Duration
+		longest   time.Duration // step
+	}{
+		{"layers of one publisher", 0, 60 * time.Millisecond, 110 * time.Millisecond},
+		{"two publishers", 1, 60 * time.Millisecond, 50 * time.Millisecond},
+		{"two publishers, one far behind", 1, 700 * time.Millisecond, 50 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, v, far := start(t, gcm, defaultStreams())
+				s := v.Stream("video")
+				sources := [2]*track{newTrack(90000), newTrack(90000)}
+				sources[1].publisher, sources[1].delay = c.publisher, c.delay
+				time.Sleep(time.Second)
+				for i := range uint64(changes) {
+					time.Sleep(interval)
+					src := sources[i%2]
+					stamp, _ := src.Expected(time.Now())
+					if i > 0 {
+						s.Unbind(sources[(i+1)%2])
+					}
+					s.Join(src, videoFormat, []*Packet{src.key(base+i, stamp, "k")})
+				}
+				got := far.takeRTP(videoSSRC)
+				if len(got) != changes {
+					t.Fatalf("got %d packets, want %d", len(got), changes)
+				}
+				elapsed := func(from, to int) time.Duration {
+					return time.Duration(int32(got[to].Timestamp-got[from].Timestamp)) * time.Second / 90000
+				}
+				for i := 1; i < changes; i++ {
+					if step := elapsed(i-1, i); step <= 0 || step > c.longest {
+						t.Fatalf("change %d: the timestamp steps by %v", i, step)
+					}
+				}
+				if off := elapsed(0, changes-1) - (changes-1)*interval; off.Abs() > c.delay {
+					t.Errorf("after %d changes the timestamps are off by %v", changes, off)
+				}
+			})
+		})
+	}
+}

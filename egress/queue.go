@@ -88,15 +88,15 @@ func (s *Stream) serve(out *batch, now time.Time) (more bool) {
 	}
 	v := s.viewer
 	v.mu.Lock()
-	if b := s.current; b != nil && !b.open && !b.clock.ok && s.catchup == nil && v.live() {
+	if b := s.current; b != nil && !b.open && !b.times.clock.ok && s.catchup == nil && v.live() {
 		// The first packet is preceded by a sender report, and the source could
 		// not tell the time at Bind. Not with the lock held, see doc.go.
 		v.mu.Unlock()
-		var c clockSample
+		var c times
 		c.read(b.source, now)
 		v.mu.Lock()
 		if !b.open {
-			b.clock = c
+			b.times = c
 		}
 	}
 	out.packetsOf, more = s.takeQueue(out.packetsOf, false)

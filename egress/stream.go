@@ -20,6 +20,12 @@ type Source interface {
 	// their mapping, so that a viewer can keep lips and sound together. It is
 	// false as long as nothing was received.
 	Clock(now time.Time) (timestamp uint32, ok bool)
+	// Expected is the same by arrival: which timestamp a packet would have that
+	// came now and was not delayed.
+	Expected(now time.Time) (timestamp uint32, ok bool)
+	// Timeline is the same value, and comparable, for sources whose Clock can be
+	// compared: those of one publisher.
+	Timeline() any
 	// RequestKeyframe asks the publisher for a keyframe; requests are merged
 	// and throttled by the source. Audio sources ignore it.
 	RequestKeyframe()
@@ -42,7 +48,7 @@ type binding struct {
 	newest uint64 // highest sequence number seen
 	offset uint32 // outgoing minus incoming timestamp
 	shift  shift  // the same of picture numbers
-	clock  clockSample
+	times  times
 	ended  time.Time // zero while bound
 	// void: the same source was bound again, and may have begun to number its
 	// packets anew. Nothing is sent again from here.
@@ -56,9 +62,16 @@ type clockSample struct {
 	ok        bool
 }
 
+// times is what a source said of its time at some moment.
+type times struct {
+	clock, expected clockSample
+	timeline        any
+}
+
 // clockTrust is how far the clocks of two sources may lie off the arrival of
-// their packets. Within it they say better how far apart two pictures are:
-// the layers of one publisher share a clock.
+// their packets. Within it they say better how far apart two pictures are. The
+// layers of one publisher share a clock; of two publishers' only the arrival of
+// packets compares: their ways are not equally long.
 const clockTrust = time.Second
 
 // maxGap is the jump in sequence numbers beyond which packets are not lost but
@@ -84,6 +97,7 @@ type Stream struct {
 	rtxNext uint64    // as next, for the retransmission SSRC
 	sent    bool      // a packet was sent: what follows is set
 	last    uint32    // newest timestamp sent
+	ahead   uint32    // how far timestamps run ahead because none may step back
 	lastAt  time.Time // when the packet of that timestamp arrived at the gateway
 	before  moment    // tells when it was made
 	shown   pictures  // what it was numbered, as far as it was
@@ -139,7 +153,7 @@ func (s *Stream) Join(src Source, f Format, packets []*Packet) {
 func (s *Stream) bind(src Source, f Format, backlog []*Packet, ask bool) {
 	now := time.Now()
 	b := &binding{source: src, format: f}
-	b.clock.read(src, now)
+	b.times.read(src, now)
 
 	v := s.viewer
 	out := v.plane.borrow(v)
@@ -182,14 +196,14 @@ func (s *Stream) Hold() {
 // Unbind stops sending from src; it does nothing when another source is bound.
 func (s *Stream) Unbind(src Source) {
 	now := time.Now()
-	var c clockSample
+	var c times
 	c.read(src, now)
 	v := s.viewer
 	out := v.plane.borrow(v)
 	v.mu.Lock()
 	if s.current != nil && s.current.source == src {
 		s.settle(out, now)
-		s.current.clock = c
+		s.current.times = c
 		s.release()
 	}
 	v.mu.Unlock()
@@ -201,7 +215,7 @@ func (s *Stream) release() {
 	if s.current != nil {
 		s.current.ended = time.Now()
 		if b := s.current; b.open {
-			s.before = moment{b.clock, b.offset, b.format.ClockRate}
+			s.before = moment{b.times, b.offset, b.format.ClockRate}
 		}
 		s.current = nil
 	}
@@ -265,19 +279,29 @@ func (s *Stream) forward(out *batch, p *Packet, now time.Time) {
 // moment maps the timestamps that a stream sends of a binding to the gateway's
 // clock, as its source did last.
 type moment struct {
-	clock  clockSample
+	times  times
 	offset uint32 // outgoing minus incoming timestamp
 	rate   uint32
 }
 
-// at is when the media of a timestamp was made.
-func (m moment) at(timestamp uint32) time.Time {
-	ticks := int32(timestamp - m.offset - m.clock.timestamp)
-	return m.clock.at.Add(time.Duration(ticks) * time.Second / time.Duration(max(m.rate, 1)))
+// at is when the media of a timestamp was made, by one of m.times.
+func (m moment) at(timestamp uint32, by clockSample) time.Time {
+	ticks := int32(timestamp - m.offset - by.timestamp)
+	return by.at.Add(time.Duration(ticks) * time.Second / time.Duration(max(m.rate, 1)))
+}
+
+// since is how long after the media of an earlier timestamp, sent of another
+// binding, that of a timestamp was made; false: that cannot be told.
+func (m moment) since(timestamp uint32, before moment, earlier uint32) (d time.Duration, ok bool) {
+	by, then := m.times.clock, before.times.clock
+	if m.times.timeline != before.times.timeline {
+		by, then = m.times.expected, before.times.expected
+	}
+	return m.at(timestamp, by).Sub(before.at(earlier, then)), by.ok && then.ok
 }
 
 // moment is that of a binding that has sent nothing yet.
-func (b *binding) moment() moment { return moment{b.clock, 0, b.format.ClockRate} }
+func (b *binding) moment() moment { return moment{b.times, 0, b.format.ClockRate} }
 
 // openBinding decides what the first packet of a binding goes out as, and
 // sends the sender report that belongs to it: a receiver that has none cannot
@@ -289,15 +313,25 @@ func (s *Stream) openBinding(out *batch, p *Packet, now time.Time) {
 	ticks := uint32(0)
 	if s.sent {
 		gone := p.arrival(now).Sub(s.lastAt)
-		if made := b.moment().at(p.Timestamp).Sub(s.before.at(s.last)); s.before.clock.ok && b.clock.ok && (made-gone).Abs() < clockTrust {
+		if made, ok := b.moment().since(p.Timestamp, s.before, s.last); ok && (made-gone).Abs() < clockTrust {
 			gone = made
 		}
-		gone = min(max(0, gone), time.Hour) // no step of half the number space
-		ticks = max(1, uint32(gone.Seconds()*float64(b.format.ClockRate)))
+		ticks = s.step(gone, b.format.ClockRate)
 	}
 	b.offset = s.last + ticks - p.Timestamp
 	b.shift = s.shown.shift(p)
-	s.sendReport(out, b, b.clock, now)
+	s.sendReport(out, b, b.times.clock, now)
+}
+
+// step is how far the timestamp moves from one source to the next. It never
+// steps back, and what that was too far is taken off later steps: or else
+// changes to and fro would let the receiver's buffer grow with each.
+func (s *Stream) step(gone time.Duration, rate uint32) (ticks uint32) {
+	gone = min(max(-clockTrust, gone), time.Hour) // no step of half the number space
+	wanted := int64(gone.Seconds()*float64(rate)) - int64(s.ahead)
+	ticks = uint32(max(1, wanted))
+	s.ahead = uint32(min(int64(ticks)-wanted, int64(rate)))
+	return ticks
 }
 
 // jump makes the packet follow what was sent last without a gap.
@@ -315,9 +349,9 @@ func (s *Stream) jump(p *Packet) {
 func (s *Stream) skip(now time.Time) {
 	before := s.current
 	before.ended = now
-	s.current = &binding{source: before.source, format: before.format, clock: before.clock}
+	s.current = &binding{source: before.source, format: before.format, times: before.times}
 	s.lastAt = now // what was sent last had arrived long before
-	s.before = moment{}
+	s.before, s.ahead = moment{}, 0
 }
 
 // advance gives the packet, which is newer than all before it, the next index
@@ -410,6 +444,13 @@ func (s *Stream) transmit(out *batch, h *header, b *binding, p *Packet, index ui
 func (c *clockSample) read(src Source, now time.Time) {
 	c.timestamp, c.ok = src.Clock(now)
 	c.at = now
+}
+
+// read asks the source for its times, as clockSample.read does for one.
+func (t *times) read(src Source, now time.Time) {
+	t.clock.read(src, now)
+	t.expected.timestamp, t.expected.ok = src.Expected(now)
+	t.expected.at, t.timeline = now, src.Timeline()
 }
 
 // arrival is when the packet came, or now when its source does not say.

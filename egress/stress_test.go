@@ -271,6 +271,10 @@ func (t *stressTrack) Clock(now time.Time) (uint32, bool) {
 	return uint32(now.UnixMilli() * 90), true
 }
 
+func (t *stressTrack) Expected(now time.Time) (uint32, bool) { return t.Clock(now) }
+
+func (t *stressTrack) Timeline() any { return t }
+
 func (t *stressTrack) RequestKeyframe() { t.asked.Add(1) }
 
 // write forwards the next packet. One in forty is lost before it gets here.

@@ -161,9 +161,11 @@ type source struct {
 	asked atomic.Int64 // keyframe requests
 }
 
-func (*source) Packet(uint64) *egress.Packet   { return nil }
-func (*source) Clock(time.Time) (uint32, bool) { return 0, false }
-func (s *source) RequestKeyframe()             { s.asked.Add(1) }
+func (*source) Packet(uint64) *egress.Packet      { return nil }
+func (*source) Clock(time.Time) (uint32, bool)    { return 0, false }
+func (*source) Expected(time.Time) (uint32, bool) { return 0, false }
+func (*source) Timeline() any                     { return nil }
+func (s *source) RequestKeyframe()                { s.asked.Add(1) }
 
 func (w *viewing) bind(v *egress.Viewer) {
 	s := v.Stream("video")

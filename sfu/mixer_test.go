@@ -183,4 +183,3 @@ func inMixer(t *testing.T, f func(m *mixer), names ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(newMixer(t, names...)) })
 }
-

@@ -230,6 +230,14 @@ func (t *trackTiming) clock(now time.Time) (uint32, bool) {
 	return t.target.on(at+t.correction, t.rate), true
 }
 
+// expected is what a packet would be stamped with that came now with the least
+// delay.
+func (t *trackTiming) expected(now time.Time) (uint32, bool) {
+	t.all.mu.Lock()
+	defer t.all.mu.Unlock()
+	return t.arrival.on(now.Sub(t.all.epoch), t.rate), t.received
+}
+
 // ticks converts a difference of RTP timestamps to time.
 func (t *trackTiming) ticks(n int32) time.Duration {
 	return time.Duration(float64(n) / t.rate * float64(time.Second))

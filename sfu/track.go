@@ -161,6 +161,12 @@ func (t *Track) Packet(seq uint64) *egress.Packet { return t.ring.packet(seq) }
 // Clock implements egress.Source.
 func (t *Track) Clock(now time.Time) (uint32, bool) { return t.time.clock(now) }
 
+// Expected implements egress.Source.
+func (t *Track) Expected(now time.Time) (uint32, bool) { return t.time.expected(now) }
+
+// Timeline implements egress.Source.
+func (t *Track) Timeline() any { return t.claim.timing }
+
 // RequestKeyframe implements egress.Source.
 func (t *Track) RequestKeyframe() {
 	if t.kind == video && !t.muted.Load() && t.recv.want() {
