@@ -30,7 +30,9 @@ type camera struct {
 	ticks, ticksA uint32
 	obeys         bool // makes a keyframe when asked for one
 	answered      int
-	keys          int // keyframes that are to be sent unasked
+	hears         *Track        // of the sound
+	late          time.Duration // how long its encoder takes, by its sender reports; 0: it sends none
+	keys          int           // keyframes that are to be sent unasked
 }
 
 func newMixer(t *testing.T, names ...string) *mixer {
@@ -63,7 +65,8 @@ func (m *mixer) add(name string, codec webrtc.RTPCodecCapability) *camera {
 	c := &camera{name: name, seq: uint16(7000 * n), ticks: 1e9 * n, ticksA: 5e8 * n}
 	c.publisher = publishing(m.t, m.rs, "r", name, codec, ClaimConfig{Session: "s-" + name, Identity: name, Video: true})
 	c.sound = newSource(m.t)
-	if _, err := c.AddTrack(TrackConfig{Kind: "audio", Codec: opus, SSRC: 8}, c.sound); err != nil {
+	var err error
+	if c.hears, err = c.AddTrack(TrackConfig{Kind: "audio", Codec: opus, SSRC: 8}, c.sound); err != nil {
 		m.t.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
@@ -94,6 +97,11 @@ func (c *camera) shoot() {
 	}
 	c.seqA++
 	c.sound.write(datagram(c.seqA, c.ticksA, []byte(c.name)))
+	if now := time.Now(); c.late > 0 {
+		ntp := uint64(now.UnixMilli()) << 32 / 1000
+		c.track.SenderReport(ntp, c.ticks+uint32(c.late.Milliseconds()*90), now)
+		c.hears.SenderReport(ntp, c.ticksA+uint32(c.late.Milliseconds()*48), now)
+	}
 	c.ticks, c.ticksA = c.ticks+3600, c.ticksA+1920
 	synctest.Wait()
 }
