@@ -123,6 +123,11 @@ export class Connection extends EventTarget {
     await this.#session?.refresh(token);
   }
 
+  /** Tells the gateway that the session is over, and no more: for who has many to end and little time. stop() follows. */
+  goodbye() {
+    this.#session?.close();
+  }
+
   /** Ends the session and tells the gateway. Also right in a pagehide listener. */
   stop() {
     this.#session?.close();
