@@ -142,6 +142,7 @@ func checkForgedTokens(t *T) {
 	if len(parts) != 3 {
 		t.Skipf("the token is no JWT")
 	}
+	t.wantTaken("the token itself", PublishOffer())
 	encode := base64.RawURLEncoding.EncodeToString
 	for name, token := range map[string]string{
 		"alg none":             encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + ".",

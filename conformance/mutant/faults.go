@@ -125,6 +125,8 @@ var Faults = []Fault{
 	{"auth-403", "WHIP-AUTH-02", "simple-whip-server", "a missing token is 403"},
 	{"auth-basic", "WHIP-AUTH-02", "MediaMTX", "the challenge is Basic"},
 	{"auth-scheme-case", "WHIP-AUTH-04", "own", "bearer in lower case is refused"},
+	{"token-error-lost", "WHIP-AUTH-03", "own", "the challenge to an unknown token names no error"},
+	{"jwt-forged", "WHIP-AUTH-09", "own", "the signature of a JWT is not looked at"},
 	{"wrong-token-deletes", "WHIP-AUTH-06", "MediaMTX, broadcast-box, SRS", "a wrong token ends the session all the same"},
 	{"text-errors", "WHIP-PROB-01", "broadcast-box, LiveKit, Janus", "errors are plain text"},
 	{"problem-status", "WHIP-PROB-02", "own", "the problem names another status"},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 )
 
 // denied is a fault of what is said to those without a token.
@@ -14,6 +15,25 @@ func denied(f func(*exchange)) behaviour {
 			f(x)
 		}
 	}}
+}
+
+// forgetful takes every JWT for the one that was right before.
+func forgetful() behaviour {
+	var right atomic.Pointer[string]
+	return behaviour{
+		needs: NeedsTokens,
+		before: func(x *exchange) {
+			sent, good := x.request.Header.Get("Authorization"), right.Load()
+			if good != nil && strings.Count(sent, ".") >= 2 {
+				x.header.Set("Authorization", *good)
+			}
+		},
+		after: func(x *exchange) {
+			if sent := x.request.Header.Get("Authorization"); x.created() && strings.Count(sent, ".") == 2 {
+				right.CompareAndSwap(nil, &sent)
+			}
+		},
+	}
 }
 
 // erring is a fault of the problems of WHIP.
@@ -32,7 +52,7 @@ var (
 
 func problemFaults() map[string]behaviour {
 	return map[string]behaviour{
-		"auth-400":   denied(func(x *exchange) { x.fail(http.StatusBadRequest, "unauthorized") }),
+		"auth-400":   denied(func(x *exchange) { x.fail(http.StatusBadRequest, "unauthorized") }).excused("a forged token is denied likewise", "WHIP-AUTH-09"),
 		"auth-403":   denied(func(x *exchange) { x.fail(http.StatusForbidden, "unauthorized") }),
 		"auth-basic": denied(func(x *exchange) { x.reply.Set("WWW-Authenticate", `Basic realm="whip"`) }),
 		"auth-scheme-case": {needs: NeedsTokens, before: func(x *exchange) {
@@ -40,6 +60,8 @@ func problemFaults() map[string]behaviour {
 				x.header.Del("Authorization")
 			}
 		}},
+		"token-error-lost": denied(func(x *exchange) { x.reply.Set("WWW-Authenticate", "Bearer") }),
+		"jwt-forged":       forgetful(),
 		"token-refused": behaviour{needs: NeedsTokens, before: func(x *exchange) {
 			if x.at(endpoint, http.MethodPost) {
 				x.header.Del("Authorization")
