@@ -206,7 +206,7 @@ function drawSession(line, s) {
 /** @param {any} s */
 function figuresOf(s) {
   const stats = s.stats ?? {};
-  const facts = [`${msText(stats.rtt_ms || null)} away`, `${percentText(stats.loss)} lost`];
+  const facts = [stats.rtt_ms ? `${msText(stats.rtt_ms)} away` : '', `${percentText(stats.loss)} lost`];
   if (s.role === 'publisher') facts.push(bitrateText(stats.bitrate));
   else facts.push(`${msText(stats.jitter_ms)} jitter`);
   facts.push(s.transport?.toUpperCase() ?? '', `since ${new Date(s.since).toLocaleTimeString()}`);
@@ -217,7 +217,7 @@ function figuresOf(s) {
 function trackText(t) {
   const layers = (t.layers ?? []).map((l) => {
     const size = l.width ? `${l.width}×${l.height}` : '';
-    const rate = l.fps ? `${Math.round(l.fps)}/s` : '';
+    const rate = l.width && l.fps ? `${Math.round(l.fps)}/s` : '';
     return [l.rid, size, rate, bitrateText(l.bitrate), l.active ? '' : '(off)'].filter(Boolean).join(' ');
   });
   return [t.codec, layers.join(', ')].filter(Boolean).join(' ');
