@@ -22,7 +22,8 @@ func TestScreenshots(t *testing.T) {
 	if dir == "" {
 		t.Fatal("SLUICE_WEB_SHOTS names no directory")
 	}
-	f := newFake(t)
+	r := newFakeRoom(t)
+	f := r.fake
 	browser := newBrowser(t)
 	shoot := func(name, page, ready string) {
 		p := openTab(t, browser, f.url+page, "Failed to load resource")
@@ -59,6 +60,9 @@ func TestScreenshots(t *testing.T) {
 	shoot("index-live", "/", `document.querySelectorAll('.room-row').length === 2`)
 	live.run(chromedp.Navigate("about:blank"))
 	shoot("publish-live", "/publish/garden?auto=1&codec=vp8", isOnAir+` && /VP8, [\d.]+ [kM]bit/.test(document.querySelector('#stats-rows').innerText)`)
+	shoot("meet-lobby", meeting, `document.querySelector('#preview').videoWidth > 0`)
+	shoot("meet-alone", meeting+"&auto=1", inCall+` && !document.querySelector('#alone').hidden`)
+	shoot("meet-nothing", "/meet/garden?name=Ann&auto=1&video=none&audio=0", inCall+` && !document.querySelector('#alone').hidden`)
 }
 
 func theme(scheme string) chromedp.Action[chromedp.Void] {

@@ -33,7 +33,7 @@ export function viewsOf(room, own, { speaking, grades }) {
   const common = (id) => ({ id, speaking: id === speaking, grade: grades.get(id) ?? null });
   const mine = (which) => {
     const publication = room.publications.find((p) => own.isOwn(p.publication) && isScreen(p.publication) === (which === 'screen'));
-    return { ...common(SELF[which]), name: 'You', kind: which, own: true, muted: publication?.muted ?? NOT_MUTED };
+    return { ...common(SELF[which]), name: 'You', person: own.name, kind: which, own: true, muted: publication?.muted ?? NOT_MUTED };
   };
   const views = [{ ...mine('camera'), microphone: own.microphone, picture: own.picture }];
   if (own.sharing) views.push({ ...mine('screen'), microphone: true, picture: true });

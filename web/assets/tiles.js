@@ -9,6 +9,7 @@ import { $, setText, show } from './ui.js';
  * @typedef {object} View what a tile shows
  * @property {string} id publication, or "self"
  * @property {string} name
+ * @property {string} [person] whose it is, where that is not the name
  * @property {'camera' | 'screen'} kind
  * @property {boolean} own it shows what the reader sends
  * @property {boolean} microphone on
@@ -116,7 +117,7 @@ export class Tiles {
     for (const [key, value] of Object.entries(data)) if (tile.dataset[key] !== value) tile.dataset[key] = value;
     const name = kind === 'screen' ? `${view.name}${own ? 'r screen' : ', screen'}` : view.name;
     setText(part('.tile-name'), name);
-    setText(part('.avatar'), initials(view.name));
+    setText(part('.avatar'), initials(view.person ?? view.name));
     setText(part('.tile-note'), noteOf(view));
     part('.tile-muted').toggleAttribute('hidden', (view.microphone && !view.muted.audio) || kind === 'screen');
     const pin = part('.pin');
