@@ -67,6 +67,13 @@ func newGenerator(doc *openapi3.T, seed uint64, offers ...string) *generator {
 	return g
 }
 
+// without leaves an operation out.
+func (g *generator) without(method, path string) {
+	same := func(op apiOperation) bool { return op.method == method && op.path == path }
+	g.operations = slices.DeleteFunc(g.operations, same)
+	g.changing = slices.DeleteFunc(g.changing, same)
+}
+
 // next makes a request. Most are right; the others have one fault, or a few.
 func (g *generator) next() apiRequest {
 	g.mu.Lock()
