@@ -173,8 +173,12 @@ export class Call extends EventTarget {
     publisher.addEventListener('state', (event) => {
       const change = /** @type {CustomEvent} */ (event).detail;
       if (this[which] !== publisher || this.#over) return;
+      // A kick takes the token, too, and with it the events that would tell of it.
+      const words = change.state === 'retrying' ? wordsForEnd(publisher.cause) : null;
+      if (words) return this.#end(words);
       if (change.state === 'refused' && change.problem) this.#onRefused(change.problem, () => publisher.start());
       this.dispatchEvent(new CustomEvent('publishing', { detail: { which, change } }));
+      return undefined;
     });
     publisher.start();
   }

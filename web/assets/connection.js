@@ -71,6 +71,8 @@ export class Connection extends EventTarget {
   pc = null;
   /** @type {State} */
   state = 'idle';
+  /** What the gateway last said is wrong with the session, or why it ended; '' when it said nothing. */
+  cause = '';
   /** Answer in force, '' when there is none. */
   answer = '';
   facts = newFacts();
@@ -111,8 +113,10 @@ export class Connection extends EventTarget {
    */
   async why() {
     const session = this.#session;
-    const words = wordsForStatus(await session?.status());
-    return session === this.#session ? words : null;
+    const status = /** @type {any} */ (await session?.status());
+    if (session !== this.#session) return null;
+    this.cause = typeof status?.cause === 'string' ? status.cause : '';
+    return wordsForStatus(status);
   }
 
   /**
