@@ -9,7 +9,7 @@ export SLUICE_TOOLS ?= $(CURDIR)/.tools
 # The administrative folders hold ip, nft and conntrack.
 export PATH := $(SLUICE_TOOLS)/bin:$(PATH):/usr/sbin:/sbin
 
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 # What make test-long fuzzes for ten minutes each: all that reads what strangers
 # send as SDP, fragments, STUN, RTCP, RTP and tokens, and the rewriting of RTP.
 FUZZ_LONG := ^Fuzz(Offer|Answer|Fragment|Receive|Check|LikePion|Feedback|Inbound|Track|ParseRTP|Numbering|Header|Rewrite|Token|Claims)$$=10m
