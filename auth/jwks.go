@@ -153,7 +153,7 @@ func (j *JWKS) run(ctx context.Context) {
 		case err != nil:
 			wait = min(jwksRetryMin<<min(failures, 10), jwksRetryMax)
 			failures++
-			j.log.Warn("keys could not be fetched", "host", j.url.Host, "again_in", wait, "error", err)
+			j.log.Warn("keys could not be fetched", "host", j.url.Host, "again_in", wait, "err", err)
 		default:
 			failures = 0
 			j.install(keys)

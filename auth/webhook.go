@@ -21,7 +21,7 @@ const (
 	webhookKnown    = 30 * time.Second
 	webhookUnknown  = 2 * time.Second
 	webhookCache    = 8192 // tokens of either kind
-	webhookFailures = 5    // one after the other, until it is left alone
+	webhookFailures = 5    // to answer, one after the other, until it is left alone
 	webhookPause    = 5 * time.Second
 
 	minWebhookSecret = 24 // bytes: what the Standard Webhooks specification asks for
@@ -165,9 +165,12 @@ func (w *Webhook) land(sum digest, token string, f *flight, v verdict, failure e
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.breaker.record(now, failure == nil)
+	out := errors.Is(failure, errOutage)
+	// Who answers what it should not is not out of order: otherwise some token that a service
+	// chokes on would keep all others from being asked about, or let them in.
+	w.breaker.record(now, !out)
 	switch {
-	case errors.Is(failure, errOutage) && !w.closed:
+	case out && !w.closed:
 		v = w.outage(token)
 	case failure != nil:
 		v = verdict{err: ErrUnavailable}
@@ -181,7 +184,7 @@ func (w *Webhook) land(sum digest, token string, f *flight, v verdict, failure e
 		w.known.put(sum, v, now, until)
 	}
 	if failure != nil {
-		w.log.Warn("auth webhook failed", "host", w.url.Host, "error", failure)
+		w.log.Warn("auth webhook failed", "host", w.url.Host, "err", failure)
 	}
 	f.verdict = v
 	delete(w.flights, sum)

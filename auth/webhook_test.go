@@ -331,6 +331,26 @@ func TestWebhookOut(t *testing.T) {
 	})
 }
 
+// TestWebhookNonsense: a service that answers what it should not is asked all the same, and nobody gets in by that.
+func TestWebhookNonsense(t *testing.T) {
+	for name, nonsense := range map[string]answer{
+		"a status": {status: 400}, "no JSON": {status: 200, body: "<html>"}, "too much": {status: 200, body: strings.Repeat(" ", 65<<10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &authority{any: nonsense, answers: map[string]answer{"ann-token": {status: 200, body: annsAnswer}}}
+			w := webhook(t, auth.WebhookConfig{URL: "https://auth.test/", Transport: a, FailOpen: true})
+			for i := range 20 {
+				if grants, err := w.Verify(t.Context(), fmt.Sprintf("token-%d", i)); !errors.Is(err, auth.ErrUnavailable) {
+					t.Fatalf("token %d: got %v, %v, want ErrUnavailable", i, grants, err)
+				}
+			}
+			if grants, err := w.Verify(t.Context(), "ann-token"); err != nil || grants.Identity != "ann" {
+				t.Errorf("a good token afterwards: got %+v, %v", grants, err)
+			}
+		})
+	}
+}
+
 // TestWebhookSlow: an answer takes two seconds at most; a token more than there may be questions is told so
 // at once; Close ends what is under way.
 func TestWebhookSlow(t *testing.T) {
