@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +39,26 @@ type wireClaims struct {
 	Name  string           `json:"name,omitempty"`
 	Rooms jwt.ClaimStrings `json:"rooms,omitempty"`
 	Can   jwt.ClaimStrings `json:"can,omitempty"`
+}
+
+// UnmarshalJSON takes a claim by its name alone, as it is written (RFC 7519 section 4): the package
+// json would take "SUB" for "sub", and whoever gives tokens may let their bearers fill in a claim of another name.
+func (w *wireClaims) UnmarshalJSON(text []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	for name, to := range map[string]any{
+		"iss": &w.Issuer, "sub": &w.Subject, "aud": &w.Audience, "exp": &w.ExpiresAt, "nbf": &w.NotBefore, "iat": &w.IssuedAt, "jti": &w.ID,
+		"name": &w.Name, "rooms": &w.Rooms, "can": &w.Can,
+	} {
+		if value, ok := all[name]; ok {
+			if err := json.Unmarshal(value, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // check finds claims that no verifier would take.

@@ -231,6 +231,31 @@ func check(t *testing.T, token string, g auth.Grants, err, want error) {
 	}
 }
 
+// TestClaimsOfOtherNames: a claim that differs in the case of its letters is another one.
+func TestClaimsOfOtherNames(t *testing.T) {
+	claims := good()
+	for name, value := range map[string]any{
+		"SUB": "mallory", "Name": "Mallory", "Rooms": "*", "CAN": []string{"admin"}, "Jti": "another", "Exp": 1, "NBF": time.Now().Add(time.Hour).Unix(), "IAT": 1, "Iss": 7, "AUD": 7,
+	} {
+		claims[name] = value
+	}
+	k := keys(t, secret)
+	want, err := k.Verify(t.Context(), sign(t, "HS256", []byte(secret), nil, good()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := k.Verify(t.Context(), sign(t, "HS256", []byte(secret), nil, claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Identity != want.Identity || got.Name != want.Name || got.TokenID != want.TokenID || !got.Expires.Equal(want.Expires) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got.AllowsSomewhere(auth.Admin) || got.Allows("elsewhere", auth.Publish) {
+		t.Errorf("the token allows what stands in claims of other names: %+v", got)
+	}
+}
+
 func TestPolicy(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
