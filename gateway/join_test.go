@@ -350,6 +350,31 @@ func TestTokensEndWithTheirRoom(t *testing.T) {
 	}
 }
 
+// TestTokensOfAnyNameAreNotPastAPassword: on an open node everybody gets a token
+// for a room that is not there. It is none for the room that is made later with a
+// password.
+func TestTokensOfAnyNameAreNotPastAPassword(t *testing.T) {
+	n := start(t)
+	early := n.join(t, "demo", "", `{"identity":"mallory"}`)
+	n.create(t, "", `{"name":"demo","password":"correct horse"}`)
+	if p := n.knock(t, "/whip/demo/mallory", early.Token); p != "token-expired" {
+		t.Errorf("publish: got %q, want token-expired", p)
+	}
+	for _, path := range []string{strings.TrimPrefix(early.Events, n.URL()), "/v1/rooms/demo/messages"} {
+		if p := problemName(t, n.do(t, "GET", path, bearing(early.Token), "")); p != "token-expired" {
+			t.Errorf("%s: got %q, want token-expired", path, p)
+		}
+	}
+	open := n.join(t, "other", "", `{"identity":"bob"}`)
+	n.create(t, "", `{"name":"other","wait":true}`)
+	right := n.join(t, "demo", "", `{"identity":"bob","password":"correct horse"}`)
+	for room, token := range map[string]string{"other": open.Token, "demo": right.Token} {
+		if a := n.do(t, "GET", "/v1/rooms/"+room+"/messages", bearing(token), ""); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d %s, want 200", room, a.StatusCode, a.Body)
+		}
+	}
+}
+
 // TestLock: nobody begins a session or joins in a locked room but its
 // moderators.
 func TestLock(t *testing.T) {
