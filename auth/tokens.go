@@ -107,19 +107,31 @@ func (t *Tokens) Verify(_ context.Context, token string) (Grants, error) {
 	return t.entries[found].grants, nil
 }
 
+// What names begin with that are made from tokens.
+const (
+	keyPrefix = "key-" // of identities
+	tokPrefix = "tok-" // of ids of tokens
+)
+
 // identity is a name for the bearer of a static token, which carries none: the
 // same token is the same identity, on every node and after every start, so
 // that an encoder that comes back takes its own publication over. It cannot be
 // turned back into the token as long as the token cannot be guessed.
 func identity(token string) string {
 	sum := sha256.Sum256([]byte("sluice identity\x00" + token))
-	return "key-" + hex.EncodeToString(sum[:8])
+	return keyPrefix + hex.EncodeToString(sum[:8])
 }
 
 // tokenID names a token that has no name of its own, for those who revoke it.
 func tokenID(token string) string {
 	sum := sha256.Sum256([]byte("sluice token\x00" + token))
-	return "tok-" + hex.EncodeToString(sum[:16])
+	return tokPrefix + hex.EncodeToString(sum[:16])
+}
+
+// OfOneToken reports whether an identity or the id of a token was made from the token, since that says nothing of its
+// bearer. Such a token is a key of the token file, or may be as lasting as one.
+func OfOneToken(name string) bool {
+	return strings.HasPrefix(name, keyPrefix) || strings.HasPrefix(name, tokPrefix)
 }
 
 func legalToken(token string) bool {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +30,12 @@ type lease struct {
 	// Guarded by the lock of leases.
 	id     string // a session's public id, "" of streams
 	bearer bearer
-	index  int // in due; -1: not there
+	before []bearer // what it had until a refresh, as long as it may be good elsewhere
+	index  int      // in due; -1: not there
 }
+
+// maxBefore bounds how many tokens a session remembers.
+const maxBefore = 16
 
 // leases are all of them. Finding those of a token, an identity or a room costs
 // as much as there are of it; those that end stand in a heap, which one
@@ -124,6 +129,25 @@ func (l *leases) of(session string) (b bearer, known bool) {
 	return x.bearer, true
 }
 
+// tokens are those of a session, the one that it has now and, as long as they are
+// good, those that it had before.
+func (l *leases) tokens(session string, now time.Time) []bearer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.sessions[session]
+	if x == nil {
+		return nil
+	}
+	return append(x.earlier(now), x.bearer)
+}
+
+// earlier are the tokens that a lease had before and that are not over. Those
+// that end last are kept, and come last.
+func (x *lease) earlier(now time.Time) []bearer {
+	left := slices.DeleteFunc(slices.Clone(x.before), func(b bearer) bool { return !b.expires.After(now) || b.tokenID == x.bearer.tokenID })
+	return left[max(0, len(left)-maxBefore):]
+}
+
 // present tells whether somebody of that identity has a session in the room.
 func (l *leases) present(identity, room string) bool {
 	if identity == "" {
@@ -153,7 +177,11 @@ func (l *leases) renew(session string, to bearer, judge func(old bearer) error) 
 		return true, err
 	}
 	l.unlink(x)
+	if to.tokenID != x.bearer.tokenID {
+		x.before = append(x.before, x.bearer)
+	}
 	x.bearer = to
+	x.before = x.earlier(time.Now())
 	l.enter(x)
 	l.mu.Unlock()
 	l.recheck(x, to) // as in open

@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,60 @@ func TestWhoIsKickedStaysOut(t *testing.T) {
 		t.Error("the encoder was not kicked")
 	}
 	n.post(t, "/whip/demo", "publish-key", sdp)
+}
+
+// TestWhoIsKickedStaysOutAfterARefresh: no token that the session had lets anybody
+// return.
+func TestWhoIsKickedStaysOutAfterARefresh(t *testing.T) {
+	n := start(t, withKeys(t))
+	claims := may("ann", "demo", auth.Publish)
+	first, second, third := mint(t, claims), mint(t, claims), mint(t, claims)
+	session, _ := n.post(t, "/whip/demo", first, offer(t, webrtc.RTPTransceiverDirectionSendonly))
+	for _, token := range []string{second, third} {
+		if resp := n.do(t, "POST", session+"/refresh", bearerOf(token), ""); resp.StatusCode != http.StatusOK {
+			t.Fatalf("refresh: got %d %s", resp.StatusCode, resp.Body)
+		}
+	}
+	id := strings.TrimPrefix(session, "/s/")
+	if resp := n.ask(t, "DELETE", "/v1/rooms/demo/sessions/"+id, "moderate-key", ""); resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("kick: got %d %s", resp.StatusCode, resp.Body)
+	}
+	for name, token := range map[string]string{"the first": first, "the second": second, "the third": third} {
+		if p := n.knock(t, "/whip/demo", token); p != "token-revoked" {
+			t.Errorf("%s token: got %q, want token-revoked", name, p)
+		}
+	}
+}
+
+// TestRevokedKeysStayRevoked: a token without an end is not good again after a
+// day. Somebody who is known by another name can be let in by a new token.
+func TestRevokedKeysStayRevoked(t *testing.T) {
+	local, service := start(t, withKeys(t)), newJudge(t)
+	secrets := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(secrets, []byte(hookSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asking := start(t, withKeys(t), func(c *gateway.Config) { c.AuthWebhook, c.AuthWebhookSecretFile = service.URL, secrets })
+	for _, tc := range []struct {
+		n       node
+		body    string
+		endless bool
+	}{
+		{local, `{"identity":"key-0123456789abcdef"}`, true},
+		{local, `{"token_id":"tok-0123456789abcdef"}`, true},
+		{local, `{"identity":"key-0123456789abcdef","expires":"2099-01-02T03:04:05Z"}`, false},
+		{local, `{"token_id":"x"}`, false},
+		{local, `{"identity":"ann"}`, false},
+		{local, `{"room":"demo"}`, false},
+		{asking, `{"token_id":"x"}`, true},
+		{asking, `{"identity":"ann"}`, false},
+		{asking, `{"room":"demo"}`, false},
+	} {
+		resp := tc.n.ask(t, "POST", "/v1/revocations", "all-admin-key", tc.body)
+		if resp.StatusCode != http.StatusCreated || strings.Contains(resp.Body, `"expires":null`) != tc.endless {
+			t.Errorf("%s: got %d %s, want one that ends: %t", tc.body, resp.StatusCode, resp.Body, !tc.endless)
+		}
+	}
 }
 
 func TestRevocationsAreListed(t *testing.T) {

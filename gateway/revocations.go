@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -35,9 +36,15 @@ type revocationRequest struct {
 // maxRevoked is in bytes, of each of what a revocation names.
 const maxRevoked = 256
 
+// endless tells a revocation of one token that may have no end: of a key of a file,
+// or on a node that asks a service, which gives tokens for as long as it likes.
+func (ask *revocationRequest) endless(service bool) bool {
+	return auth.OfOneToken(ask.TokenID) || auth.OfOneToken(ask.Identity) || service && ask.TokenID != ""
+}
+
 // revocation is what is asked for. Without a token's id it is about those that
 // were issued until now; it lasts until none of them can be left.
-func (ask *revocationRequest) revocation(now time.Time) (cluster.Revocation, error) {
+func (ask *revocationRequest) revocation(now time.Time, service bool) (cluster.Revocation, error) {
 	r := cluster.Revocation{TokenID: ask.TokenID, Identity: ask.Identity, Room: ask.Room}
 	switch {
 	case ask.TokenID == "" && ask.Identity == "" && ask.Room == "" && ask.Before == nil:
@@ -56,10 +63,13 @@ func (ask *revocationRequest) revocation(now time.Time) (cluster.Revocation, err
 	if r.Before.After(now) {
 		r.Expires = r.Before.Add(auth.DefaultMaxLife)
 	}
-	if ask.Expires != nil {
+	switch {
+	case ask.Expires != nil:
 		r.Expires = ask.Expires.UTC()
+	case ask.endless(service):
+		r.Expires = time.Time{}
 	}
-	if !r.Expires.After(now) {
+	if ask.Expires != nil && !r.Expires.After(now) {
 		return r, &problemError{"field-invalid", "expires is in the past."}
 	}
 	return r, nil
@@ -83,7 +93,7 @@ func (g *Gateway) createRevocation(w http.ResponseWriter, r *http.Request, _ htt
 	if err := decodeJSON(w, r, body, &ask); err != nil {
 		return err
 	}
-	wanted, err := ask.revocation(time.Now())
+	wanted, err := ask.revocation(time.Now(), g.cfg.AuthWebhook != "")
 	if err != nil {
 		return err
 	}
@@ -166,16 +176,19 @@ func (g *Gateway) loadRevocations() {
 	}
 }
 
-// kick ends a session, and takes the token that opened it back in its room: whoever
-// was kicked does not return by it. A token without an end stays: it is the
+// kick ends a session, and takes the tokens that it was opened and refreshed with back in
+// its room: whoever was kicked does not return by them. A token without an end stays: it is the
 // key of an encoder, not of a person.
 func (g *Gateway) kick(ctx context.Context, s *session.Session) error {
 	id, room := session.PublicID(s.ID()), s.Labels().Room
-	held, known := g.leases.of(id)
+	tokens := g.leases.tokens(id, time.Now())
 	g.leases.closeSession(id) // its cause is that it was kicked
 	var err error
-	if known && held.tokenID != "" && !held.expires.IsZero() {
-		_, err = g.registry.Revoke(ctx, cluster.Request{}, cluster.Revocation{TokenID: held.tokenID, Room: room, Expires: held.expires})
+	for _, held := range tokens {
+		if held.tokenID != "" && !held.expires.IsZero() {
+			_, failure := g.registry.Revoke(ctx, cluster.Request{}, cluster.Revocation{TokenID: held.tokenID, Room: room, Expires: held.expires})
+			err = errors.Join(err, failure)
+		}
 	}
 	s.Close(session.CauseKicked) // also when the registry takes no writes
 	return err
