@@ -52,6 +52,8 @@ type JWKS struct {
 	begun   time.Time     // when the last fetch began
 	pending chan struct{} // closed at the end of the fetch that goes on or is asked for; nil: none
 	closed  bool
+
+	fetches, failures uint64
 }
 
 // NewJWKS begins to fetch the keys. Close ends it, and so does ctx.
@@ -114,9 +116,7 @@ func (j *JWKS) lookup(kid, alg string) (fit []jwt.VerificationKey, pending <-cha
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now, named := time.Now(), false
-	if !now.Before(j.until) {
-		j.keys = nil
-	}
+	j.forget()
 	for _, k := range j.keys {
 		if k.kid != kid && kid != "" { // a token without a kid may be of any of them
 			continue
@@ -141,6 +141,13 @@ func (j *JWKS) lookup(kid, alg string) (fit []jwt.VerificationKey, pending <-cha
 	return nil, pending, ErrInvalid
 }
 
+// forget lets go of keys that are too old. j.mu is held.
+func (j *JWKS) forget() {
+	if !time.Now().Before(j.until) {
+		j.keys = nil
+	}
+}
+
 func (j *JWKS) run(ctx context.Context) {
 	defer close(j.done)
 	defer j.end(true)
@@ -153,6 +160,7 @@ func (j *JWKS) run(ctx context.Context) {
 		case err != nil:
 			wait = min(jwksRetryMin<<min(failures, 10), jwksRetryMax)
 			failures++
+			j.fail()
 			j.log.Warn("keys could not be fetched", "host", j.url.Host, "again_in", wait, "err", err)
 		default:
 			failures = 0
@@ -174,6 +182,7 @@ func (j *JWKS) begin() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.begun = time.Now()
+	j.fetches++
 	if j.pending == nil {
 		j.pending = make(chan struct{})
 	}
@@ -192,13 +201,20 @@ func (j *JWKS) end(closed bool) {
 	j.pending, j.closed = nil, closed
 }
 
-func (j *JWKS) install(keys []jwk) {
+func (j *JWKS) fail() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.keys) == 0 {
+	j.failures++
+}
+
+func (j *JWKS) install(keys []jwk) {
+	j.mu.Lock()
+	first := len(j.keys) == 0
+	j.keys, j.until = keys, time.Now().Add(jwksKept)
+	j.mu.Unlock()
+	if first {
 		j.log.Info("keys fetched", "host", j.url.Host, "keys", len(keys))
 	}
-	j.keys, j.until = keys, time.Now().Add(jwksKept)
 }
 
 // fetch returns the keys and for how long they need not be fetched again.

@@ -158,6 +158,9 @@ func TestJWKS(t *testing.T) {
 	if n := len(source.times()); n != 1 {
 		t.Errorf("%d fetches, want 1", n)
 	}
+	if got, want := j.Stats(), (auth.JWKSStats{Fetches: 1, Keys: len(named)}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }
 
 // TestJWKSRotation: a token of a new key is good at once, 30 s after the last fetch; one of a key
@@ -280,6 +283,9 @@ func TestJWKSDown(t *testing.T) {
 			t.Errorf("%d fetches in ten minutes of a flood, want at most one in 30 s", n)
 		}
 		time.Sleep(19 * time.Hour)
+		if s := j.Stats(); s.Keys != 0 || s.Failures < 24 || s.Fetches != s.Failures+1 {
+			t.Errorf("after 24 hours: got %+v, want no keys, and one fetch that has not failed", s)
+		}
 		verify("after 24 hours", auth.ErrUnavailable)
 		source.serve(200, good200)
 		time.Sleep(time.Minute)

@@ -70,8 +70,11 @@ type breaker struct {
 	probing  bool
 }
 
+// open tells whether there were too many failures, and no good answer since.
+func (b *breaker) open() bool { return b.failures >= b.limit }
+
 func (b *breaker) allow(now time.Time) bool {
-	if b.failures < b.limit {
+	if !b.open() {
 		return true
 	}
 	if b.probing || now.Before(b.until) {
@@ -87,7 +90,7 @@ func (b *breaker) record(now time.Time, good bool) {
 		b.failures = 0
 		return
 	}
-	if b.failures++; b.failures >= b.limit {
+	if b.failures++; b.open() {
 		b.until = now.Add(b.pause)
 	}
 }

@@ -23,6 +23,7 @@ const (
 	webhookCache    = 8192 // tokens of either kind
 	webhookFailures = 5    // to answer, one after the other, until it is left alone
 	webhookPause    = 5 * time.Second
+	webhookLogEvery = 10 * time.Second // failures may be somebody's doing, and many
 
 	minWebhookSecret = 24 // bytes: what the Standard Webhooks specification asks for
 )
@@ -51,6 +52,9 @@ type Webhook struct {
 	flights        map[digest]*flight
 	breaker        breaker
 	closed         bool
+	logged         time.Time // when a failure was
+
+	questions, failures uint64
 }
 
 // flight is a question under way.
@@ -152,12 +156,31 @@ func (w *Webhook) join(ctx context.Context, token string) (verdict, *flight) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), webhookTimeout)
 	f := &flight{cancel: cancel, done: make(chan struct{})}
 	w.flights[sum] = f
+	w.questions++
 	w.asking.Go(func() {
 		defer cancel()
 		v, err := w.ask(asking, token)
+		if err != nil {
+			w.fail(err)
+		}
 		w.land(sum, token, f, v, err)
 	})
 	return verdict{}, f
+}
+
+// fail counts a question without an answer, and tells the log now and then.
+func (w *Webhook) fail(failure error) {
+	now := time.Now()
+	w.mu.Lock()
+	w.failures++
+	failures, tell := w.failures, now.Sub(w.logged) >= webhookLogEvery
+	if tell {
+		w.logged = now
+	}
+	w.mu.Unlock()
+	if tell {
+		w.log.Warn("auth webhook failed", "host", w.url.Host, "failures", failures, "err", failure)
+	}
 }
 
 // land gives the answer to all who wait for it.
@@ -182,9 +205,6 @@ func (w *Webhook) land(sum digest, token string, f *flight, v verdict, failure e
 			until = end
 		}
 		w.known.put(sum, v, now, until)
-	}
-	if failure != nil {
-		w.log.Warn("auth webhook failed", "host", w.url.Host, "err", failure)
 	}
 	f.verdict = v
 	delete(w.flights, sum)

@@ -297,7 +297,14 @@ func TestWebhookOnce(t *testing.T) {
 func TestWebhookOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &authority{any: answer{status: 503}, answers: map[string]answer{"ann-token": {status: 200, body: annsAnswer}}}
-		w := webhook(t, auth.WebhookConfig{URL: "https://auth.test/", Transport: a})
+		var log bytes.Buffer
+		w := webhook(t, auth.WebhookConfig{URL: "https://auth.test/", Transport: a, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		is := func(when string, want auth.WebhookStats) {
+			t.Helper()
+			if got := w.Stats(); got != want {
+				t.Errorf("%s: got %+v, want %+v", when, got, want)
+			}
+		}
 		if _, err := w.Verify(t.Context(), "ann-token"); err != nil {
 			t.Fatal(err)
 		}
@@ -313,6 +320,7 @@ func TestWebhookOut(t *testing.T) {
 		if n := a.count(); n != 1+5 {
 			t.Errorf("asked %d times, want 6", n)
 		}
+		is("after five failures", auth.WebhookStats{Questions: 6, Failures: 5, Out: true})
 		if _, err := w.Verify(t.Context(), "ann-token"); err != nil {
 			t.Errorf("who is known: %v", err)
 		}
@@ -327,6 +335,10 @@ func TestWebhookOut(t *testing.T) {
 			if _, err := w.Verify(t.Context(), fmt.Sprintf("token-%d", i)); err != nil {
 				t.Fatalf("when it is back: %v", err)
 			}
+		}
+		is("when it is back", auth.WebhookStats{Questions: 7 + 100, Failures: 6})
+		if n := strings.Count(log.String(), "auth webhook failed"); n != 1 {
+			t.Errorf("six failures in five seconds are %d lines in the log, want one", n)
 		}
 	})
 }

@@ -69,6 +69,7 @@ type snapshot struct {
 	registry      cluster.Stats
 	webhooks      webhookSnapshot
 	hub           events.Stats
+	auth          authSnapshot
 }
 
 func (g *Gateway) snapshot() *snapshot {
@@ -83,6 +84,7 @@ func (g *Gateway) snapshot() *snapshot {
 		registry:      g.registry.Stats(),
 		webhooks:      g.webhookSnapshot(),
 		hub:           g.hub.Stats(),
+		auth:          g.services.snapshot(),
 	}
 }
 
@@ -108,7 +110,7 @@ func counter(name, help string, read func(*snapshot) uint64) metric {
 
 // metrics is every metric that is read from other packages.
 func metrics() []metric {
-	return slices.Concat(loadMetrics(), webhookMetrics(), roomEventMetrics(), registryMetrics(), []metric{
+	return slices.Concat(loadMetrics(), webhookMetrics(), roomEventMetrics(), registryMetrics(), authMetrics(), []metric{
 		gauge("sluice_ready", "1 while new sessions are welcome.", func(s *snapshot) float64 {
 			if s.ready {
 				return 1

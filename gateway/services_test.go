@@ -99,6 +99,8 @@ func TestKeysOfAURL(t *testing.T) {
 			t.Fatalf("an unknown kid: got %d %s", resp.StatusCode, resp.Body)
 		}
 	}
+	n.shows(t, "sluice_auth_jwks_failures_total 0", "sluice_auth_jwks_keys 1")
+	n.hides(t, "sluice_auth_webhook_")
 	keys.mu.Lock()
 	defer keys.mu.Unlock()
 	if keys.fetched > 2 {
@@ -174,8 +176,11 @@ func TestTokensOfAService(t *testing.T) {
 	}
 	want("an unknown one", "unknown-1", http.StatusUnauthorized)
 	want("none", "", http.StatusUnauthorized)
-	if service.asked != 2 {
-		t.Errorf("the service was asked %d times about two tokens", service.asked)
+	service.mu.Lock()
+	asked := service.asked
+	service.mu.Unlock()
+	if asked != 2 {
+		t.Errorf("the service was asked %d times about two tokens", asked)
 	}
 	write("too short")
 	hangup <- syscall.SIGHUP
@@ -194,4 +199,30 @@ func TestTokensOfAService(t *testing.T) {
 		t.Errorf("nobody answers: got %d %s, want 503", resp.StatusCode, resp.Body)
 	}
 	want("what is remembered", "known-1", http.StatusOK)
+	n.shows(t, "sluice_auth_webhook_questions_total 5", "sluice_auth_webhook_failures_total 1", "sluice_auth_webhook_out 0")
+	n.hides(t, "sluice_auth_jwks_")
+}
+
+// metrics is what a scrape gets, every line with a line break before and after it.
+func (n node) metrics(t *testing.T) string {
+	t.Helper()
+	_, body := get(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, n.AdminURL()+"/metrics")
+	return "\n" + body
+}
+
+func (n node) shows(t *testing.T, lines ...string) {
+	t.Helper()
+	body := n.metrics(t)
+	for _, line := range lines {
+		if !strings.Contains(body, "\n"+line+"\n") {
+			t.Errorf("%q is not in /metrics", line)
+		}
+	}
+}
+
+func (n node) hides(t *testing.T, prefix string) {
+	t.Helper()
+	if strings.Contains(n.metrics(t), "\n"+prefix) {
+		t.Errorf("%s… is in /metrics", prefix)
+	}
 }
