@@ -134,6 +134,9 @@ func (t *txn) createRoom(b roomBody) result {
 	if old, ok := get[Room](rooms, r.Name); ok {
 		return result{Code: exists, Room: &old}
 	}
+	// Rooms of one name are told apart by when they were made: never at once,
+	// though entries of one batch, or of a clock that went back, have one time.
+	t.now++
 	r.Created = t.time()
 	return t.putRoom(Change{Kind: RoomCreated}, r)
 }

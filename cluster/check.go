@@ -110,6 +110,16 @@ func (s *snapshots) List() ([]*raft.SnapshotMeta, error) {
 	return good, err
 }
 
+// checkMeta compares a snapshot with what stands beside it, which no sum covers.
+// Raft goes on with the entry after that index: with a wrong one, entries would
+// be applied again, or never.
+func (m *machine) checkMeta(meta *raft.SnapshotMeta) error {
+	if applied := m.applied.Load(); meta.Version < 1 || meta.Index != applied {
+		return fmt.Errorf("%w: a snapshot of entry %d is said to be one of entry %d", ErrDamaged, applied, meta.Index)
+	}
+	return nil
+}
+
 // restore brings the machine to the newest snapshot that can be read, and
 // returns that. nil: there is none.
 func (n *Node) restore(s *snapshots) (*raft.SnapshotMeta, error) {
@@ -122,6 +132,9 @@ func (n *Node) restore(s *snapshots) (*raft.SnapshotMeta, error) {
 		if err == nil {
 			err = n.machine.Restore(from)
 			from.Close()
+		}
+		if err == nil {
+			err = n.machine.checkMeta(meta)
 		}
 		if err == nil {
 			return meta, nil

@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -146,6 +148,54 @@ func TestDamagedSnapshot(t *testing.T) {
 	n = open(t, dir)
 	wantRooms(t, n, 50) // from the log alone, which is whole
 	shut(t, n)
+}
+
+// TestSnapshotMistakenForAnother: raft's sum is of the state alone, not of what
+// it says about it.
+func TestSnapshotMistakenForAnother(t *testing.T) {
+	whole := t.TempDir()
+	n := open(t, whole)
+	createRooms(t, n, 0, 20)
+	snapshotNow(t, n, whole)
+	createRooms(t, n, 20, 40)
+	if err := n.DeleteRoom(t.Context(), Request{}, "room-039", 0); err != nil {
+		t.Fatal(err)
+	}
+	createRooms(t, n, 39, 40) // another one of the name
+	newer := filepath.Dir(snapshotNow(t, n, whole))
+	createRooms(t, n, 40, 50)
+	want := n.Rooms("", 0)
+	shut(t, n)
+	for name, change := range map[string]func(*raft.SnapshotMeta){
+		"an earlier entry":  func(m *raft.SnapshotMeta) { m.Index -= 10 },
+		"a later entry":     func(m *raft.SnapshotMeta) { m.Index += 5 },
+		"an earlier format": func(m *raft.SnapshotMeta) { m.Version = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, filepath.Join(dir, "snapshots", filepath.Base(newer), "meta.json"), func(b []byte) []byte {
+				var meta struct {
+					raft.SnapshotMeta
+					CRC []byte
+				}
+				if err := json.Unmarshal(b, &meta); err != nil {
+					t.Fatal(err)
+				}
+				change(&meta.SnapshotMeta)
+				b, err := json.Marshal(meta)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			})
+			if got := open(t, dir).Rooms("", 0); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v\nwant %+v", got, want)
+			}
+		})
+	}
 }
 
 func TestDamagedSnapshotAndShortLog(t *testing.T) {

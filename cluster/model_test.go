@@ -109,6 +109,7 @@ func (m *model) room(k kind, b roomBody) result {
 	case k == createRoom && ok:
 		return result{Code: exists, Room: &old}
 	case k == createRoom:
+		m.now++
 		b.Room.Created = m.time()
 	case !ok:
 		return refused(notFound)
@@ -241,8 +242,9 @@ func TestModel(t *testing.T) {
 			"command": func(rt *rapid.T) {
 				k, body := drawCommand(rt, m)
 				id := rapid.SampledFrom([]string{"", "", "", "r1", "r2", "r3"}).Draw(rt, "request")
+				at := m.now
 				want := m.do(k, id, body)
-				got := applied(t, it, entry(t, m.index, m.now, k, Request{ID: id}, body))[0]
+				got := applied(t, it, entry(t, m.index, at, k, Request{ID: id}, body))[0]
 				if !reflect.DeepEqual(got, want) {
 					rt.Fatalf("%d %+v: got %+v, want %+v", k, body, got, want)
 				}

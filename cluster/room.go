@@ -6,7 +6,7 @@ import "time"
 // What happens in it is known to the node that serves it.
 type Room struct {
 	Name     string
-	Created  time.Time // set by CreateRoom, UTC
+	Created  time.Time // set by CreateRoom, UTC; no two rooms have the same
 	Revision uint64    // changes with every change of the room; never 0 of a room that is there
 
 	Wait            bool     // viewers may come before the publisher

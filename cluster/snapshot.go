@@ -21,6 +21,9 @@ type snapshot struct {
 // Snapshot implements raft.FSM. It takes microseconds: the copy is made while
 // commands go on.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
+	if m.stopped { // raft believes that it has what was left out
+		return nil, errPoisoned
+	}
 	f := m.acquire()
 	tx, err := f.db.Begin(false)
 	if err != nil {
