@@ -45,6 +45,13 @@ func (o *Outbox) waits() bool {
 	return len(o.queue)+len(o.results) > 0
 }
 
+// left is how many events the writer has not taken.
+func (o *Outbox) left() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue)
+}
+
 // write is the writer: it commits what waits, many events at once.
 func (o *Outbox) write(ctx context.Context) {
 	sweep := time.NewTicker(o.cfg.Sweep)
@@ -78,7 +85,7 @@ func (o *Outbox) write(ctx context.Context) {
 	for more := true; more; more = o.waits() {
 		o.take(b)
 		if err := o.commit(b, false); err != nil {
-			o.lose(uint64(len(b.events)), err.Error())
+			o.lose(uint64(len(b.events)+o.left()), err.Error())
 			return
 		}
 	}
