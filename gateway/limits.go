@@ -10,7 +10,8 @@ import (
 // What one party may do. Requests that are right are bounded only where they
 // cost more than an answer.
 const (
-	passwordBurst = 5 // wrong passwords for a room, and as many a minute
+	passwordBurst = 5  // wrong passwords for a room, and as many a minute
+	hashBurst     = 60 // wrong passwords for all rooms, and as many a minute
 	roomBurst     = 100
 	roomRate      = 10   // rooms made, a second
 	maxLimited    = 8192 // keys of one generation
@@ -24,6 +25,7 @@ const (
 type limits struct {
 	failures  buckets[netip.Addr] // of what strangers get wrong
 	passwords buckets[guess]
+	hashes    buckets[netip.Addr] // of passwords, for whatever room
 	rooms     buckets[string] // by identity, or else by address
 	streams   streamCount
 }
@@ -38,6 +40,7 @@ func newLimits() *limits {
 	return &limits{
 		failures:  buckets[netip.Addr]{burst: failureBurst, rate: failureRate, most: maxLimited},
 		passwords: buckets[guess]{burst: passwordBurst, rate: passwordBurst / time.Minute.Seconds(), most: maxLimited},
+		hashes:    buckets[netip.Addr]{burst: hashBurst, rate: hashBurst / time.Minute.Seconds(), most: maxLimited},
 		rooms:     buckets[string]{burst: roomBurst, rate: roomRate, most: maxLimited},
 	}
 }
@@ -45,12 +48,26 @@ func newLimits() *limits {
 // tryPassword is asked before the password of a room is looked at: tries at
 // once are counted before any of them has cost a hash. Right is to be called
 // when the password was right, which then counts as no try.
+//
+// An address that makes up rooms gets no further: each answer costs as much as one about
+// a room that is there, and processors that media needs.
 func (g *Gateway) tryPassword(r *http.Request, room string) (right func(), err error) {
-	try := guess{subscriber(addressOf(r)), room}
-	if !g.limits.passwords.take(try, time.Now()) {
+	from, now := subscriber(addressOf(r)), time.Now()
+	counted := !from.IsLoopback()
+	if counted && !g.limits.hashes.take(from, now) {
+		return nil, &problemError{name: "too-many-failures"}
+	}
+	back := func() {
+		if counted {
+			g.limits.hashes.give(from, time.Now())
+		}
+	}
+	try := guess{from, room}
+	if !g.limits.passwords.take(try, now) {
+		back() // nothing is computed
 		return nil, &problemError{name: "too-many-passwords"}
 	}
-	return func() { g.limits.passwords.give(try, time.Now()) }, nil
+	return func() { back(); g.limits.passwords.give(try, time.Now()) }, nil
 }
 
 // limitRoom bounds how often one party makes rooms, each of which is written to

@@ -54,6 +54,56 @@ func TestPasswordsAreTriedSlowly(t *testing.T) {
 	})
 }
 
+// TestPasswordsOfManyRooms: rooms that are made up are no way to keep a node busy.
+func TestPasswordsOfManyRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &Gateway{limits: newLimits()}
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+		r.RemoteAddr = "192.0.2.1:1000"
+		room := 0
+		try := func() (func(), error) {
+			room++
+			return g.tryPassword(r, strconv.Itoa(room))
+		}
+		for i := range hashBurst {
+			right, err := try()
+			if err != nil {
+				t.Fatalf("try %d: %v", i+1, err)
+			}
+			for range 20 { // a class behind one address knows its passwords
+				right()
+				if right, err = try(); err != nil {
+					t.Fatalf("after a right one: %v", err)
+				}
+			}
+		}
+		_, err := try()
+		wantProblem(t, err, "too-many-failures")
+		r.RemoteAddr = "192.0.2.2:1000"
+		if _, err := try(); err != nil {
+			t.Errorf("another address: %v", err)
+		}
+		for range passwordBurst {
+			_, _ = g.tryPassword(r, "one")
+		}
+		for range 2 * hashBurst { // refused before anything is computed
+			_, err = g.tryPassword(r, "one")
+			wantProblem(t, err, "too-many-passwords")
+		}
+		r.RemoteAddr = "127.0.0.1:1000"
+		for range 2 * hashBurst {
+			if _, err := try(); err != nil {
+				t.Fatalf("from this machine: %v", err)
+			}
+		}
+		r.RemoteAddr = "192.0.2.1:1000"
+		time.Sleep(time.Second + time.Millisecond)
+		if _, err := try(); err != nil {
+			t.Errorf("a while later: %v", err)
+		}
+	})
+}
+
 func TestRoomsAreMadeSlowly(t *testing.T) {
 	g := &Gateway{limits: newLimits()}
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
