@@ -47,6 +47,7 @@ type Gateway struct {
 
 	keeper   *roomKeeper  // makes rooms as the registry has them
 	creating atomic.Int64 // rooms that are being made
+	muting   sync.Mutex   // held while what is muted is looked at and changed
 
 	ready  atomic.Bool
 	stats  *stats

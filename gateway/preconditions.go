@@ -18,20 +18,23 @@ func entityTag(revision uint64, body []byte) string {
 	return `"` + strconv.FormatUint(revision, 36) + "-" + hex.EncodeToString(sum[:6]) + `"`
 }
 
-// checkIfMatch refuses a change to what the client has not seen (RFC 9110
-// section 13.1.1).
-func checkIfMatch(r *http.Request, revision uint64) error {
+// checkPreconditions refuses a change to what the client has not seen (RFC 9110
+// section 13.1.1), or has seen and wants no more (section 13.1.2).
+func checkPreconditions(r *http.Request, revision uint64) error {
+	settings := `"` + strconv.FormatUint(revision, 36) + "-"
+	matches := func(tag string) bool { return tag == "*" || strings.HasPrefix(tag, settings) }
 	headers := r.Header.Values("If-Match")
-	if len(headers) == 0 {
-		return nil
-	}
-	want := `"` + strconv.FormatUint(revision, 36) + "-"
+	changed := len(headers) > 0
 	for tag := range entityTags(headers) {
-		if tag == "*" || strings.HasPrefix(tag, want) {
-			return nil
-		}
+		changed = changed && !matches(tag)
 	}
-	return &problemError{name: "room-changed"}
+	for tag := range entityTags(r.Header.Values("If-None-Match")) {
+		changed = changed || matches(strings.TrimPrefix(tag, "W/"))
+	}
+	if changed {
+		return &problemError{name: "room-changed"}
+	}
+	return nil
 }
 
 // conditional tells whether a change depends on a revision.

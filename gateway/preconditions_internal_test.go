@@ -28,7 +28,7 @@ func TestPreconditions(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodPatch, "/", nil)
 		r.Header["If-Match"] = tc.ifMatch
-		if got := checkIfMatch(r, 36) == nil; got != tc.want {
+		if got := checkPreconditions(r, 36) == nil; got != tc.want {
 			t.Errorf("%s: got %t, want %t", tc.name, got, tc.want)
 		}
 	}
@@ -49,6 +49,26 @@ func TestPreconditions(t *testing.T) {
 		r.Header["If-None-Match"] = tc.ifNoneMatch
 		if got := unchanged(r, tag); got != tc.want {
 			t.Errorf("If-None-Match, %s: got %t, want %t", tc.name, got, tc.want)
+		}
+	}
+	// With a change the condition is the opposite: what the client has is not to be changed.
+	for _, tc := range []struct {
+		name        string
+		ifNoneMatch []string
+		want        bool
+	}{
+		{"none", nil, true},
+		{"any", []string{"*"}, false},
+		{"the same", []string{tag}, false},
+		{"a weak one", []string{"W/" + tag}, false},
+		{"the same settings, shown otherwise", []string{entityTag(36, other)}, false},
+		{"another revision", []string{entityTag(37, shown)}, true},
+		{"one of several", []string{entityTag(37, shown), tag}, false},
+	} {
+		r := httptest.NewRequest(http.MethodPatch, "/", nil)
+		r.Header["If-None-Match"] = tc.ifNoneMatch
+		if got := checkPreconditions(r, 36) == nil; got != tc.want {
+			t.Errorf("a change with If-None-Match, %s: got %t, want %t", tc.name, got, tc.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/julienschmidt/httprouter"
@@ -60,11 +61,13 @@ func writePublication(w http.ResponseWriter, info sfu.RoomInfo, name string) err
 
 // publicationChange is what moderators decide about a publication.
 type publicationChange struct {
-	Muted field[struct {
-		Audio field[bool] `json:"audio"`
-		Video field[bool] `json:"video"`
-	}] `json:"muted"`
-	Program field[bool] `json:"program"`
+	Muted   field[mutedChange] `json:"muted"`
+	Program field[bool]        `json:"program"`
+}
+
+type mutedChange struct {
+	Audio field[bool] `json:"audio"`
+	Video field[bool] `json:"video"`
 }
 
 // updatePublication mutes, and puts on the program. Who may moderate may do
@@ -78,34 +81,55 @@ func (g *Gateway) updatePublication(w http.ResponseWriter, r *http.Request, p ht
 	if err := readJSON(w, r, &change); err != nil {
 		return err
 	}
-	now, err := g.rooms.Info(room)
-	if err != nil {
+	if _, err := g.publication(room, name); err != nil {
 		return err
 	}
-	pub, err := publicationNamed(now, name)
-	if err != nil {
-		return err
+	if checkPreconditions(r, math.MaxUint64) != nil { // that of no room
+		return &problemError{"room-changed", "Publications have no ETag: leave If-Match and If-None-Match out."}
 	}
-	if change.Muted.set {
-		m := pub.Muted
-		if change.Muted.null {
-			m = sfu.Muted{}
-		}
-		change.Muted.value.Audio.put(&m.Audio)
-		change.Muted.value.Video.put(&m.Video)
-		if _, err := g.rooms.Mute(room, name, m); err != nil {
-			return err
-		}
-	}
+	// First what may fail: the program is written to the registry.
 	if change.Program.set {
 		if err := g.putOnProgram(r, room, name, change.Program.value); err != nil {
 			return err
 		}
 	}
-	if now, err = g.rooms.Info(room); err != nil {
+	if change.Muted.set {
+		if err := g.mute(room, name, change.Muted.value, change.Muted.null); err != nil {
+			return err
+		}
+	}
+	now, err := g.rooms.Info(room)
+	if err != nil {
 		return err
 	}
 	return writePublication(w, now, name)
+}
+
+// mute changes what is muted of a publication; none: nothing is, from now on. What one
+// says of audio and another of video at the same time both holds.
+func (g *Gateway) mute(room, name string, change mutedChange, none bool) error {
+	g.muting.Lock()
+	defer g.muting.Unlock()
+	pub, err := g.publication(room, name)
+	if err != nil {
+		return err
+	}
+	m := pub.Muted
+	if none {
+		m = sfu.Muted{}
+	}
+	change.Audio.put(&m.Audio)
+	change.Video.put(&m.Video)
+	_, err = g.rooms.Mute(room, name, m)
+	return err
+}
+
+func (g *Gateway) publication(room, name string) (sfu.PublicationInfo, error) {
+	info, err := g.rooms.Info(room)
+	if err != nil {
+		return sfu.PublicationInfo{}, err
+	}
+	return publicationNamed(info, name)
 }
 
 func publicationNamed(info sfu.RoomInfo, name string) (sfu.PublicationInfo, error) {
@@ -118,20 +142,12 @@ func publicationNamed(info sfu.RoomInfo, name string) (sfu.PublicationInfo, erro
 }
 
 // putOnProgram chooses a publication for the room's program, or takes the choice back
-// if it is that one.
+// if it is that one when that is written.
 func (g *Gateway) putOnProgram(r *http.Request, room, name string, yes bool) error {
-	made, err := g.findRoom(room)
-	if err != nil {
-		return err
-	}
-	chosen := made.Program == name
-	if chosen == yes {
-		return nil
-	}
-	change := roomChange{Program: field[string]{set: true, null: !yes}}
+	edit := roomEdit{offProgram: name}
 	if yes {
-		change.Program.value = name
+		edit = roomEdit{change: roomChange{Program: field[string]{set: true, value: name}}}
 	}
-	_, err = g.changeRoom(r, room, change)
+	_, err := g.editRoom(r, room, edit)
 	return err
 }

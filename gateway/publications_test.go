@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,6 +96,60 @@ func TestModeratePublications(t *testing.T) {
 	patch("/v1/rooms/demo", `{"program":"later"}`)
 	if p := roomProgram(); p != "later" {
 		t.Errorf("the program is %q: what is chosen may come later", p)
+	}
+}
+
+// TestModerateAtOnce: what moderators decide at the same time about different things
+// all holds.
+func TestModerateAtOnce(t *testing.T) {
+	n := start(t)
+	gatewaytest.Publish(t, n.URL(), "demo/one", 10, codecNamed(t, "VP8"))
+	const demo = "/v1/rooms/demo"
+	const one = demo + "/publications/one"
+	within(t, "it is live", func() bool { return decode[shownPublication](t, n.do(t, "GET", one, nil, "")).Live })
+	both := func(changes [2][2]string) {
+		t.Helper()
+		var wg sync.WaitGroup
+		for _, c := range changes {
+			wg.Go(func() {
+				if a := n.do(t, "PATCH", c[0], asJSON, c[1]); a.StatusCode != http.StatusOK {
+					t.Errorf("%s: got %d %s", c[1], a.StatusCode, a.Body)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for range 25 {
+		both([2][2]string{{one, `{"muted":{"audio":true}}`}, {one, `{"muted":{"video":true}}`}})
+		if got := decode[shownPublication](t, n.do(t, "PATCH", one, asJSON, `{"program":true}`)); !got.Muted.Audio || !got.Muted.Video {
+			t.Fatalf("muted is %+v, want both", got.Muted)
+		}
+		n.do(t, "PATCH", one, asJSON, `{"muted":null}`)
+		both([2][2]string{{one, `{"program":false}`}, {demo, `{"program":"two"}`}})
+		if p := decode[room](t, n.do(t, "GET", demo, nil, "")).Program; p == nil || *p != "two" {
+			t.Fatalf("the program is %v: two was chosen, and one taken back", p)
+		}
+	}
+}
+
+// TestConditionsOnPublications: a condition that cannot hold stops all of a change.
+func TestConditionsOnPublications(t *testing.T) {
+	n := start(t)
+	gatewaytest.Publish(t, n.URL(), "demo/one", 10, codecNamed(t, "VP8"))
+	const one = "/v1/rooms/demo/publications/one"
+	within(t, "it is live", func() bool { return decode[shownPublication](t, n.do(t, "GET", one, nil, "")).Live })
+	tag := n.do(t, "GET", "/v1/rooms/demo", nil, "").Header.Get("ETag")
+	for _, headers := range [][]string{{"If-Match", tag}, {"If-Match", `"x"`}, {"If-None-Match", "*"}} {
+		a := n.do(t, "PATCH", one, append(headers, asJSON...), `{"muted":{"audio":true},"program":true}`)
+		if a.StatusCode != http.StatusPreconditionFailed {
+			t.Errorf("%v: got %d %s, want 412", headers, a.StatusCode, a.Body)
+		}
+	}
+	if got := decode[shownPublication](t, n.do(t, "GET", one, nil, "")); got.Muted.Audio {
+		t.Errorf("refused changes were made: %+v", got)
+	}
+	if a := n.do(t, "PATCH", one, append([]string{"If-Match", "*"}, asJSON...), `{"muted":{"audio":true}}`); a.StatusCode != http.StatusOK {
+		t.Errorf("If-Match: *: got %d %s, want 200", a.StatusCode, a.Body)
 	}
 }
 

@@ -118,8 +118,9 @@ func (c roomChange) check() error {
 
 // roomEdit is a change that was checked, with the hash of its password.
 type roomEdit struct {
-	change roomChange
-	hash   string
+	change     roomChange
+	hash       string
+	offProgram string // a publication that is to be chosen no more; whatever else is stays
 }
 
 // edit checks a change and does what takes time in it.
@@ -145,6 +146,9 @@ func (e roomEdit) apply(r cluster.Room) cluster.Room {
 	c.History.put(&r.History)
 	c.Program.put(&r.Program)
 	c.Locked.put(&r.Locked)
+	if e.offProgram != "" && r.Program == e.offProgram {
+		r.Program = ""
+	}
 	if c.Conflict.set {
 		r.Replace = c.Conflict.value == conflictReplace
 	}

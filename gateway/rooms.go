@@ -157,16 +157,22 @@ func (g *Gateway) changeRoom(r *http.Request, name string, change roomChange) (c
 	if err != nil {
 		return cluster.Room{}, err
 	}
+	return g.editRoom(r, name, edit)
+}
+
+func (g *Gateway) editRoom(r *http.Request, name string, edit roomEdit) (cluster.Room, error) {
 	for {
 		made, err := g.findRoom(name)
 		if err != nil {
 			return made, err
 		}
-		if err := checkIfMatch(r, made.Revision); err != nil {
+		if err := checkPreconditions(r, made.Revision); err != nil {
 			return made, err
 		}
 		changed := edit.apply(made)
 		switch {
+		case made.Revision == 0 && edit.offProgram != "": // nothing is chosen there
+			return made, nil
 		case made.Revision == 0:
 			changed, err = g.registry.CreateRoom(r.Context(), cluster.Request{}, changed)
 		case reflect.DeepEqual(changed, made):
@@ -200,32 +206,31 @@ func (g *Gateway) deleteRoom(w http.ResponseWriter, r *http.Request, p httproute
 	return nil
 }
 
+// endRoom ends the room as it is when it is ended, made or not.
 func (g *Gateway) endRoom(r *http.Request, name string) error {
-	made, err := g.findRoom(name)
-	if err != nil {
-		return err
-	}
-	if err := checkIfMatch(r, made.Revision); err != nil {
-		return err
-	}
-	if made.Revision == 0 {
-		if err := g.rooms.Delete(name); err != nil {
+	for {
+		made, err := g.findRoom(name)
+		if err != nil {
 			return err
 		}
-		return g.keepRoom(name) // somebody may have made it meanwhile
+		if err := checkPreconditions(r, made.Revision); err != nil {
+			return err
+		}
+		if made.Revision == 0 {
+			if ended, err := g.endUnmade(name); ended || err != nil {
+				return err
+			}
+			continue // somebody has made it meanwhile
+		}
+		revision := uint64(0)
+		if conditional(r) {
+			revision = made.Revision
+		}
+		if err := g.registry.DeleteRoom(r.Context(), cluster.Request{}, name, revision); err != nil {
+			return err
+		}
+		return g.keepRoom(name)
 	}
-	revision := uint64(0)
-	if conditional(r) {
-		revision = made.Revision
-	}
-	err = g.registry.DeleteRoom(r.Context(), cluster.Request{}, name, revision)
-	if errors.Is(err, cluster.ErrConflict) {
-		return &problemError{name: "room-changed"}
-	}
-	if err != nil {
-		return err
-	}
-	return g.keepRoom(name)
 }
 
 // administered returns the room of the path to its administrator.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicemedia/sluice/gateway"
 	"github.com/sluicemedia/sluice/gateway/gatewaytest"
+	"github.com/sluicemedia/sluice/sfu"
 )
 
 // TestRoomPreconditions: of two who saw the same room one may change it, and
@@ -190,6 +191,31 @@ func TestRoomRaces(t *testing.T) {
 	n.create(t, "", `{"name":"demo"}`)
 	if info, err := n.Rooms().Info("demo"); err != nil || info.Settings.Wait {
 		t.Errorf("a new room of the name has %+v, %v", info.Settings, err)
+	}
+}
+
+// TestEndAndPatchOfAnUnmadeRoom does both at once to rooms that nobody made: whoever
+// comes first, media goes through what GET shows.
+func TestEndAndPatchOfAnUnmadeRoom(t *testing.T) {
+	n := start(t)
+	for i := range 20 {
+		name := fmt.Sprintf("demo-%d", i)
+		if _, err := n.Rooms().Create(name, sfu.Settings{}); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for method, body := range map[string]string{"PATCH": `{"wait":true}`, "DELETE": ""} {
+			wg.Go(func() {
+				if a := n.do(t, method, "/v1/rooms/"+name, asJSON, body); a.StatusCode >= 300 && a.StatusCode != http.StatusNotFound {
+					t.Errorf("%s: got %d %s", method, a.StatusCode, a.Body)
+				}
+			})
+		}
+		wg.Wait()
+		status := n.do(t, "GET", "/v1/rooms/"+name, nil, "").StatusCode
+		if info, err := n.Rooms().Info(name); (err == nil) != (status == http.StatusOK) || err == nil && !info.Settings.Wait {
+			t.Fatalf("GET says %d, and media has %+v, %v", status, info, err)
+		}
 	}
 }
 

@@ -145,6 +145,18 @@ func (g *Gateway) keepRoom(name string) error {
 	return nil
 }
 
+// endUnmade ends a room that is not in the registry. Nothing is done, and ended
+// is false, when it is there by now: its settings would be gone from media, and
+// the keeper would not know.
+func (g *Gateway) endUnmade(name string) (ended bool, err error) {
+	g.keeper.mu.Lock()
+	defer g.keeper.mu.Unlock()
+	if _, isMade := g.registry.Room(name); isMade {
+		return false, nil
+	}
+	return true, g.rooms.Delete(name)
+}
+
 // settingsOf is the part of a room that media depends on.
 func settingsOf(r cluster.Room) sfu.Settings {
 	return sfu.Settings{
