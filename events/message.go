@@ -58,6 +58,8 @@ func (d Draft) message() (Message, error) {
 		return refuse("text is UTF-8")
 	case len(d.Body) > MaxBody:
 		return refuse("body is at most %d bytes of JSON", MaxBody)
+	case !utf8.Valid(d.Body): // RFC 8259, section 8.1
+		return refuse("body is UTF-8")
 	case d.Kind == chat && strings.TrimSpace(d.Text) == "":
 		return refuse("text must not be empty in a message of the kind chat")
 	case d.Text == "" && d.Body == nil:

@@ -64,6 +64,22 @@ func TestMessagesAreAsSent(t *testing.T) {
 	}
 }
 
+// TestBodiesAreUTF8 sends bytes that are no text in a body: a browser that
+// got them in a text message would end its WebSocket (RFC 6455, 8.1), and again
+// with each snapshot.
+func TestBodiesAreUTF8(t *testing.T) {
+	h := events.NewHub(events.Config{})
+	for _, body := range []string{"\"\xff\"", "{\"\xc0\x80\":1}", "\"\xed\xa0\x80\""} {
+		var refused *events.DraftError
+		if e, err := h.Send("demo", events.Draft{Kind: "x", Body: []byte(body)}); !errors.As(err, &refused) {
+			t.Errorf("%q: got %q, %v, want it refused", body, e.Data, err)
+		}
+	}
+	if _, err := h.Send("demo", events.Draft{Kind: "x", Body: []byte(`"€\ud800"`)}); err != nil {
+		t.Errorf("text: %v", err)
+	}
+}
+
 // TestSendersAreBounded floods a room, and waits.
 func TestSendersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
