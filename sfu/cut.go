@@ -42,7 +42,12 @@ func (s *Subscription) cutTo(p *publication, to *Track, now time.Time) (how chan
 		s.cut = cut{}
 		return changeKeyed, false
 	}
-	if to == nil || !due(s.cut.since.Add(to.cutWait()), now, &s.room.deadlines.some) || !to.shows() {
+	switch {
+	case to == nil, !due(s.cut.since.Add(to.cutWait()), now, &s.room.deadlines.some):
+		return changeAnew, true
+	case !to.shows():
+		// As long as what is on goes on, which nobody else looks at.
+		due(now.Add(layerSilence), now, &s.room.deadlines.some)
 		return changeAnew, true
 	}
 	s.cut = cut{}
@@ -57,7 +62,7 @@ func (s *Subscription) watchesAnother(p *publication, now time.Time) bool {
 		return false
 	}
 	t := v.track
-	return t.claim.live() && t.present() && !t.withheld.Load() && t.quiet(now) < layerSilence
+	return t.claim.live() && t.present() && !t.withheld.Load() && !t.muted.Load() && t.quiet(now) < layerSilence
 }
 
 // awaits tells whether a picture of p is to come that the viewer can see; nil:

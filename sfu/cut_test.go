@@ -405,3 +405,49 @@ func TestCutKeepsTheSelection(t *testing.T) {
 		}
 	})
 }
+
+// One who sees no picture, since what is on is muted, has nothing to lose: the
+// sound does not wait for a keyframe.
+func TestCutFromMuted(t *testing.T) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
+		m.all[1].obeys = false
+		m.run(time.Second)
+		if _, err := m.rs.Mute("r", "a", Muted{Video: true}); err != nil {
+			t.Fatal(err)
+		}
+		m.run(200 * time.Millisecond)
+		m.program("b")
+		before := len(m.wire.packets())
+		m.run(200 * time.Millisecond)
+		for _, p := range m.wire.packets()[before:] {
+			if name, _ := from(p); name != "b" {
+				t.Fatalf("still gets %s, stream %d", name, p.SSRC)
+			}
+		}
+		if len(m.wire.packets()) == before {
+			t.Error("gets nothing")
+		}
+	}, "a", "b")
+}
+
+// The one that is on falls silent while a cut waits for a picture that does not
+// come: the viewer is given the sound of the other.
+func TestCutFromOneWhoFallsSilent(t *testing.T) {
+	inMixer(t, func(m *mixer) {
+		t := m.t
+		m.run(time.Second)
+		m.program("b")
+		m.add("b", vp8)
+		m.run(maxCutWait + time.Second)
+		if got := fmt.Sprint(m.check()); got != "[a]" {
+			t.Errorf("got %s", got)
+		}
+		m.all = m.all[1:] // the first one's link is gone
+		m.run(3 * layerSilence)
+		packets := m.wire.packets()
+		if name, _ := from(packets[len(packets)-1]); name != "b" {
+			t.Errorf("still waits for %s", name)
+		}
+	}, "a")
+}
