@@ -32,39 +32,43 @@ func (p *pump) run() ending {
 	defer quiet.Stop()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
+	var sentAt time.Time
 	for {
 		batch, err := p.listener.Take()
 		if err != nil {
 			return endLost
 		}
-		sent := len(batch.frames) > 0
-		if sent {
+		if len(batch.frames) > 0 {
 			quiet.Reset(keepaliveGap)
 			if !p.send(batch.frames) {
 				return endLost
 			}
+			sentAt = time.Now()
 		}
 		if batch.Ended {
 			return endRoom
 		}
-		more, rested := batch.More, (<-chan time.Time)(nil)
-		if sent {
-			pause.Reset(writeGap)
-			more, rested = nil, pause.C
+		if batch.More != nil {
+			if why, on := wait(p, batch.More, quiet.C); !on {
+				return why
+			}
 		}
-		if why, on := p.wait(more, rested, quiet.C); !on {
-			return why
+		// Only who has something to send waits for the gap to be over: most events
+		// come alone, and then nobody is woken in vain.
+		if gap := time.Until(sentAt.Add(writeGap)); gap > 0 {
+			pause.Reset(gap)
+			if why, on := wait(p, pause.C, quiet.C); !on {
+				return why
+			}
 		}
 	}
 }
 
 // wait returns true when it is time to look for events again.
-func (p *pump) wait(more <-chan struct{}, rested, quiet <-chan time.Time) (why ending, on bool) {
+func wait[T any](p *pump, next <-chan T, quiet <-chan time.Time) (why ending, on bool) {
 	for {
 		select {
-		case <-more:
-			return 0, true
-		case <-rested:
+		case <-next:
 			return 0, true
 		case text := <-p.replies:
 			if !p.reply(text) {

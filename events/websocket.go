@@ -96,12 +96,11 @@ func ServeWebSocket(w http.ResponseWriter, r *http.Request, l *Listener, s Socke
 	p := pump{
 		listener: l, gone: ctx.Done(), over: s.Over, replies: c.replies,
 		send: func(frames []*frame) bool {
-			for _, f := range frames {
-				if !c.write(ctx, f.json()) {
-					return false
-				}
+			texts := make([][]byte, len(frames))
+			for i, f := range frames {
+				texts[i] = f.json()
 			}
-			return true
+			return c.write(ctx, texts...)
 		},
 		reply: func(text []byte) bool { return c.write(ctx, text) },
 		alive: func() bool { c.ping(ctx); return true },
@@ -119,10 +118,16 @@ type socket struct {
 	pinging sync.Mutex // held while a ping is under way
 }
 
-func (c *socket) write(ctx context.Context, text []byte) bool {
+// write sends texts, all of them within the time that a reader may take.
+func (c *socket) write(ctx context.Context, texts ...[]byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
-	return c.conn.Write(ctx, websocket.MessageText, text) == nil
+	for _, text := range texts {
+		if c.conn.Write(ctx, websocket.MessageText, text) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // ping finds out whether the client is still there, without anybody waiting.
