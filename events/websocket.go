@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +78,8 @@ func IsWebSocket(r *http.Request) bool {
 // the room. What is wrong with the upgrade is answered.
 func ServeWebSocket(w http.ResponseWriter, r *http.Request, l *Listener, s Socket) {
 	defer l.Close()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	taken := &corker{ResponseWriter: w}
+	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
 		Subprotocols: []string{Subprotocol},
 		// Tokens say who may listen. Browsers send none by themselves, so a foreign
 		// page can do no more than any other program.
@@ -89,7 +91,7 @@ func ServeWebSocket(w http.ResponseWriter, r *http.Request, l *Listener, s Socke
 	conn.SetReadLimit(maxCommand)
 	ctx, cancel := context.WithCancel(r.Context())
 	l.onCut(cancel)
-	c := &socket{Socket: s, conn: conn, replies: make(chan []byte, replyCapacity), cancel: cancel}
+	c := &socket{Socket: s, conn: conn, wire: taken.conn, replies: make(chan []byte, replyCapacity), cancel: cancel}
 	defer c.running.Wait()
 	defer cancel()
 	c.running.Go(func() { c.read(ctx) })
@@ -112,22 +114,28 @@ func ServeWebSocket(w http.ResponseWriter, r *http.Request, l *Listener, s Socke
 type socket struct {
 	Socket
 	conn    *websocket.Conn
+	wire    *corked // below conn
 	replies chan []byte
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	pinging sync.Mutex // held while a ping is under way
 }
 
-// write sends texts, all of them within the time that a reader may take.
+// write sends texts, all of them within the time that a reader may take, and in
+// one write to the connection.
 func (c *socket) write(ctx context.Context, texts ...[]byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
-	for _, text := range texts {
-		if c.conn.Write(ctx, websocket.MessageText, text) != nil {
-			return false
-		}
+	if len(texts) == 1 {
+		return c.conn.Write(ctx, websocket.MessageText, texts[0]) == nil
 	}
-	return true
+	late := context.AfterFunc(ctx, func() { _ = c.wire.Close() }) // the WebSocket would wait for nothing
+	defer late()
+	c.wire.cork()
+	failed := slices.ContainsFunc(texts, func(text []byte) bool {
+		return c.conn.Write(ctx, websocket.MessageText, text) != nil
+	})
+	return c.wire.uncork() == nil && !failed
 }
 
 // ping finds out whether the client is still there, without anybody waiting.
