@@ -165,6 +165,20 @@ func (h *Hub) End(room string) {
 	l.leave()
 }
 
+// SetLocked publishes RoomChanged where it is news whether a room is locked. The
+// room of that name that has ended before is another one, also while those who
+// were in it have not left yet.
+func (h *Hub) SetLocked(room string, locked bool) {
+	known := false
+	if l, _ := h.enter(room, false, false); l != nil {
+		known = l.state.locked && !l.ending
+		l.leave()
+	}
+	if known != locked {
+		h.Publish(room, RoomChanged, Settings{Locked: locked})
+	}
+}
+
 // State returns the room as its log leaves it, and the number of the last event.
 func (h *Hub) State(room string) (State, uint64) {
 	l, _ := h.enter(room, false, false)

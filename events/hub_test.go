@@ -312,6 +312,30 @@ func TestRoomEndsWithoutThoseInIt(t *testing.T) {
 	wantTypes(t, list, "1 room.ended")
 }
 
+// TestLockOfTheNextRoom makes a locked room again while somebody is still in the
+// one that was ended.
+func TestLockOfTheNextRoom(t *testing.T) {
+	var list []events.Event
+	h := events.NewHub(events.Config{Sink: func(e events.Event) { list = append(list, e) }})
+	h.SetLocked("demo", false)
+	if got := h.Stats().Rooms; got != 0 {
+		t.Errorf("%d logs for a room in which nothing is news", got)
+	}
+	h.SetLocked("demo", true)
+	h.SetLocked("demo", true)
+	h.Publish("demo", events.SessionJoined, session("a"))
+	h.End("demo")
+	h.SetLocked("demo", true)
+	h.Publish("demo", events.SessionLeft, session("a")) // of the one before
+	h.SetLocked("demo", false)
+	wantTypes(t, list, "1 room.changed, 2 session.joined, 3 room.ended, 1 room.changed, 2 room.changed")
+	for i, want := range map[int]bool{0: true, 3: true, 4: false} {
+		if got, err := read[events.Settings](list[i]); err != nil || got.Locked != want {
+			t.Errorf("event %d: got %+v, %v, want locked %t", i, got, err, want)
+		}
+	}
+}
+
 // TestEndReachesTheSlow lets a reader fall behind before the room ends.
 func TestEndReachesTheSlow(t *testing.T) {
 	h := events.NewHub(events.Config{MaxEvents: 4})

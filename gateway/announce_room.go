@@ -59,13 +59,6 @@ func (g *Gateway) announceSession(e session.Event) {
 	}
 }
 
-// announceLock tells those in a room whether it is locked, when that is news.
-func (g *Gateway) announceLock(room string, locked bool) {
-	if state, _ := g.hub.State(room); state.Locked != locked {
-		g.hub.Publish(room, events.RoomChanged, events.Settings{Locked: locked})
-	}
-}
-
 // history is how many messages a room keeps.
 func (g *Gateway) history(room string) int {
 	switch made, _ := g.registry.Room(room); made.History {

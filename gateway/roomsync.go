@@ -141,7 +141,7 @@ func (g *Gateway) keepRoom(name string) error {
 		return err
 	}
 	k.kept[name] = kept{made.Created, made.Revision}
-	g.announceLock(name, made.Locked)
+	g.hub.SetLocked(name, made.Locked)
 	return nil
 }
 
