@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,6 +169,91 @@ func TestRoomEventsAreGuarded(t *testing.T) {
 		got := n.do(t, "POST", "/v1/rooms/demo/messages", append(c.headers, "Content-Type", "application/json"), `{"text":"hello"}`)
 		if got.StatusCode != want {
 			t.Errorf("messages with %v: got %d, want %d", c.headers, got.StatusCode, want)
+		}
+	}
+}
+
+// TestMessagesAreBounded has one participant send more than he may: he is told
+// so and when to come back, and nobody else pays for it.
+func TestMessagesAreBounded(t *testing.T) {
+	n := start(t, withTokens(t))
+	post := func(token string) answer {
+		return n.do(t, "POST", "/v1/rooms/demo/messages", append([]string{"Authorization", "Bearer " + token}, asJSON...), `{"text":"hello"}`)
+	}
+	const flood, workers = 240, 16 // nine seconds' worth
+	answers := make(chan answer, flood)
+	var sending sync.WaitGroup
+	for range workers {
+		sending.Go(func() {
+			for range flood / workers {
+				answers <- post("watch-key-1")
+			}
+		})
+	}
+	sending.Wait()
+	close(answers)
+	sent, refused := 0, 0
+	for a := range answers {
+		switch {
+		case a.StatusCode == http.StatusCreated:
+			sent++
+		case problemName(t, a) != "too-many-messages" || a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "":
+			t.Fatalf("got %d %v %s", a.StatusCode, a.Header, a.Body)
+		default:
+			refused++
+		}
+	}
+	if sent < 60 || refused == 0 {
+		t.Errorf("%d messages were sent and %d refused, want 60 at once and no more than 20 a second", sent, refused)
+	}
+	if got := post("moderate-key"); got.StatusCode != http.StatusCreated {
+		t.Errorf("somebody else: got %d %s", got.StatusCode, got.Body)
+	}
+	eventually(t, "the flooder may send again", func() bool { return post("watch-key-1").StatusCode == http.StatusCreated })
+}
+
+// TestMessagesAreBoundedOverAWebSocket is the same where there is no status.
+func TestMessagesAreBoundedOverAWebSocket(t *testing.T) {
+	n := start(t, withTokens(t))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, n.LocalURL()+"/v1/rooms/demo/events", &websocket.DialOptions{
+		Subprotocols: []string{events.Subprotocol, "bearer.watch-key-1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.CloseNow() }() // it may have ended
+	conn.SetReadLimit(1 << 20)             // the snapshot has messages
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for range 200 { // the WebSocket itself is ended by more than 300 at once
+			if conn.Write(ctx, websocket.MessageText, []byte(`{"type":"message","text":"hello"}`)) != nil {
+				return
+			}
+		}
+	})
+	defer writing.Wait()
+	for {
+		_, text, err := conn.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Type    string
+			Problem struct {
+				Type   string
+				Status int
+			}
+		}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Type == "error" {
+			if got.Problem.Type != "/problems/too-many-messages" || got.Problem.Status != http.StatusTooManyRequests {
+				t.Errorf("got %s", text)
+			}
+			return
 		}
 	}
 }
