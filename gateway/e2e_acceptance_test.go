@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -169,42 +168,4 @@ func askAPI(t *testing.T, method, url, token, body string, want int) []byte {
 		t.Fatalf("%s %s: got %d %s, %v, want %d", method, url, resp.StatusCode, text, err, want)
 	}
 	return text
-}
-
-// TestE2ERoomsOutliveAKill ends the program by SIGKILL in the midst of changes: whatever
-// was answered is there again.
-func TestE2ERoomsOutliveAKill(t *testing.T) {
-	data := t.TempDir()
-	n := operated(t, data)
-	const rounds = 5
-	made := 0
-	for round := range rounds {
-		for range 20 {
-			made++
-			body := fmt.Sprintf(`{"name":"room-%03d","password":"correct horse","members":["anna"],"max_viewers":%d}`, made, made)
-			askAPI(t, "POST", n.URL+"/v1/rooms", "operator-key", body, http.StatusCreated)
-		}
-		askAPI(t, "PATCH", n.URL+"/v1/rooms/room-001", "operator-key", fmt.Sprintf(`{"history":%d}`, round+1), http.StatusOK)
-		_ = n.Process.Stop(syscall.SIGKILL, 10*time.Second) // its status tells of the signal
-		n = operated(t, data)
-	}
-	for i := 1; i <= made; i++ {
-		var got struct {
-			MaxViewers int `json:"max_viewers"`
-			History    int
-			Protected  bool
-			Members    []string
-		}
-		if err := json.Unmarshal(askAPI(t, "GET", fmt.Sprintf("%s/v1/rooms/room-%03d", n.URL, i), "operator-key", "", http.StatusOK), &got); err != nil {
-			t.Fatal(err)
-		}
-		if got.MaxViewers != i || !got.Protected || len(got.Members) != 1 || i == 1 && got.History != rounds {
-			t.Errorf("room %d came back as %+v", i, got)
-		}
-	}
-	join := n.URL + "/v1/rooms/room-001/join"
-	askAPI(t, "POST", join, "", `{"identity":"anna"}`, http.StatusCreated)
-	askAPI(t, "POST", join, "", `{"identity":"bob","password":"correct horse"}`, http.StatusCreated)
-	askAPI(t, "POST", join, "", `{"identity":"bob","password":"wrong"}`, http.StatusForbidden)
-	t.Logf("%d rooms outlived %d kills", made, rounds)
 }
