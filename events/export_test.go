@@ -26,6 +26,9 @@ func (b Batch) Bytes() (n int) {
 	return n
 }
 
+// Same tells whether two batches share what they begin with.
+func (b Batch) Same(o Batch) bool { return b.frames[0] == o.frames[0] }
+
 // Sweep is what Run does now and then.
 func (h *Hub) Sweep(now time.Time) { h.sweep(now) }
 

@@ -109,7 +109,7 @@ func (l *Listener) Take() (Batch, error) {
 	if !l.fresh {
 		missed = seq - l.seq
 	}
-	if f := log.snapshot; f != nil && missed == 0 {
+	if f := log.snapshot; f != nil && missed == 0 && log.recent(f) {
 		defer log.mu.Unlock()
 		log.hub.snapshots.Add(1)
 		return l.taken([]*frame{f}), nil
@@ -125,7 +125,7 @@ func (l *Listener) Take() (Batch, error) {
 	log.hub.missed.Add(missed)
 	log.mu.Lock()
 	defer log.mu.Unlock()
-	if missed == 0 && log.seq == seq {
+	if missed == 0 && (log.snapshot == nil || log.snapshot.seq < seq) {
 		log.snapshot = f
 	}
 	return l.taken([]*frame{f}), nil

@@ -26,7 +26,7 @@ type roomLog struct {
 	seq       uint64 // of the last event
 	ring      ring   // the last events
 	state     roster
-	snapshot  *frame // of the state as it is, for all who come until the next event
+	snapshot  *frame // of the state as it was lately, for all who come soon: see recent
 	changed   chan struct{}
 	listeners int
 	senders   senders
@@ -62,7 +62,6 @@ func (l *roomLog) put(t Type, data any, text json.RawMessage, history int) (Even
 	l.active = time.Time(e.Time)
 	l.ring.put(f)
 	l.state.apply(e, data, history, l.hub.cfg.MaxBytes)
-	l.snapshot = nil
 	l.hub.events.Add(1)
 	if t == MessageSent {
 		l.hub.messages.Add(1)
@@ -80,6 +79,18 @@ func (l *roomLog) finish() {
 	l.gone = true
 	l.hub.remove(l)
 	l.wake()
+}
+
+// snapshotWorth is how many bytes of a snapshot make it worth one event more that
+// has to be sent after it. While thousands come, each an event, a state of all
+// of them is not written anew for each, nor kept for each who is slow.
+const snapshotWorth = 4 << 10
+
+// recent tells whether a snapshot still does for those who come now: what
+// happened since is there for them, and is little.
+func (l *roomLog) recent(f *frame) bool {
+	since := l.seq - f.seq
+	return since <= uint64(len(f.text)/snapshotWorth) && since <= uint64(l.ring.count)
 }
 
 // wake lets all listeners look.
