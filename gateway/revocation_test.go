@@ -178,6 +178,9 @@ func TestRevocationsAreListed(t *testing.T) {
 		{"all-admin-key", `{"room":".."}`, "field-invalid", 422},
 		{"all-admin-key", `{"token_id":"` + strings.Repeat("x", 257) + `"}`, "field-invalid", 422},
 		{"all-admin-key", `{"identity":"ann","expires":"2020-01-01T00:00:00Z"}`, "field-invalid", 422},
+		{"all-admin-key", `{"identity":"ann","before":"9999-12-31T12:00:00Z"}`, "field-invalid", 422}, // a day later has no form in JSON
+		{"all-admin-key", `{"identity":"ann","before":"0000-01-01T00:00:00+01:00"}`, "field-invalid", 422},
+		{"all-admin-key", `{"identity":"ann","expires":"9999-12-31T23:59:59-01:00"}`, "field-invalid", 422},
 		{"all-admin-key", `{"identity":7}`, "json-malformed", 400},
 	} {
 		resp := n.ask(t, "POST", "/v1/revocations", tc.token, tc.body)
