@@ -26,7 +26,7 @@ type limits struct {
 	failures  buckets[netip.Addr] // of what strangers get wrong
 	passwords buckets[guess]
 	hashes    buckets[netip.Addr] // of passwords, for whatever room
-	rooms     buckets[string] // by identity, or else by address
+	rooms     buckets[string]     // by identity, or else by address
 	streams   streamCount
 }
 

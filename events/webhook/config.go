@@ -94,7 +94,7 @@ const maxEndpoints = 16
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return fmt.Errorf("%s is not an http or https URL", shown(text))
 	case u.User != nil || u.Fragment != "":
 		return fmt.Errorf("%s: a user and a fragment do not belong into it", shown(text))
@@ -111,7 +111,7 @@ func KnownTypes() []events.Type {
 	}
 }
 
-// shown is a URL as logs and lists have it: without user, query and fragment.
+// shown is a URL as errors and lists have it: without user, query and fragment.
 func shown(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {

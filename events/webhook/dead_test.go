@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,6 +70,33 @@ func TestRefusedEvent(t *testing.T) {
 	}
 	if s := only(t, o); s.Buried != 2 || s.Dropped != 0 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// TestLogNamesNoURL: paths of webhooks are secrets with many receivers.
+func TestLogNamesNoURL(t *testing.T) {
+	r := newReceiver(t)
+	cfg := quick(t, r.server.URL+"/in/hidden-path?key=hidden-key")
+	cfg.Tries = 1
+	var log strings.Builder
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r.does(status(http.StatusServiceUnavailable))
+	o := open(t, cfg)
+	o.Put(event("a", 1))
+	o.Put(event("b", 1))
+	eventually(t, "they are tried", func() bool { return len(r.requests()) > 0 })
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refuse(r, 1)
+	o = open(t, cfg)
+	eventually(t, "they are dead", func() bool { return only(t, o).Dead == 2 })
+	id := only(t, o).ID
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Contains(text, "hidden") || strings.Count(text, id) != 3 {
+		t.Errorf("the log is %s, want one line about the start and two about the dead, all with the id %s", text, id)
 	}
 }
 

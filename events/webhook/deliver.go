@@ -70,7 +70,7 @@ func (o *Outbox) deliver(ctx context.Context, e *endpoint, j job) outcome {
 func (o *Outbox) post(ctx context.Context, e *endpoint, id string, body []byte) outcome {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(body))
 	if err != nil {
-		return outcome{verdict: away, class: classUnreachable, failure: clip(err.Error())}
+		return outcome{verdict: away, class: classUnreachable, failure: failureOf(err)}
 	}
 	now := time.Now()
 	// Set as they are written here: that is how the scheme has them.

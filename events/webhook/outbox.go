@@ -106,7 +106,7 @@ func (o *Outbox) load() error {
 		}
 		e.add(keys, now)
 		if len(keys) > 0 {
-			o.log.Info("events wait for a webhook", "endpoint", shown(e.url), "events", len(keys))
+			o.log.Info("events wait for a webhook", "endpoint", e.id, "events", len(keys))
 		}
 	}
 	return nil
@@ -211,7 +211,7 @@ func (o *Outbox) over(e *endpoint, k key, out outcome, tries int) {
 	}
 	r := result{place: place{e.id, k}, buried: out.verdict != delivered, failure: out.failure, tries: tries}
 	if r.buried {
-		o.log.Warn("an event became a dead letter", "endpoint", shown(e.url), "room", k.room, "err", out.failure)
+		o.log.Warn("an event became a dead letter", "endpoint", e.id, "room", k.room, "err", out.failure)
 	}
 	o.mu.Lock()
 	o.results = append(o.results, r)

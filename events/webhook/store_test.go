@@ -167,13 +167,14 @@ func TestEndpointTakenAway(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for name, change := range map[string]func(*webhook.Config){
-		"no secret": func(c *webhook.Config) { c.Secrets = nil },
-		"bad URL":   func(c *webhook.Config) { c.URLs = []string{"ftp://example.com"} },
-		"no host":   func(c *webhook.Config) { c.URLs = []string{"https:///path"} },
-		"not a URL": func(c *webhook.Config) { c.URLs = []string{"http://a b/\x7f"} },
-		"user":      func(c *webhook.Config) { c.URLs = []string{"https://a:secret@example.com"} },
-		"fragment":  func(c *webhook.Config) { c.URLs = []string{"https://example.com/#x"} },
-		"twice":     func(c *webhook.Config) { c.URLs = append(c.URLs, c.URLs[0]) },
+		"no secret":   func(c *webhook.Config) { c.Secrets = nil },
+		"bad URL":     func(c *webhook.Config) { c.URLs = []string{"ftp://example.com"} },
+		"no host":     func(c *webhook.Config) { c.URLs = []string{"https:///path"} },
+		"only a port": func(c *webhook.Config) { c.URLs = []string{"https://:443/path"} },
+		"not a URL":   func(c *webhook.Config) { c.URLs = []string{"http://a b/\x7f"} },
+		"user":        func(c *webhook.Config) { c.URLs = []string{"https://a:secret@example.com"} },
+		"fragment":    func(c *webhook.Config) { c.URLs = []string{"https://example.com/#x"} },
+		"twice":       func(c *webhook.Config) { c.URLs = append(c.URLs, c.URLs[0]) },
 		"too many": func(c *webhook.Config) {
 			c.URLs = nil
 			for i := range 17 {
