@@ -234,11 +234,9 @@ func check(t *testing.T, token string, g auth.Grants, err, want error) {
 // TestClaimsOfOtherNames: a claim that differs in the case of its letters is another one.
 func TestClaimsOfOtherNames(t *testing.T) {
 	claims := good()
-	for name, value := range map[string]any{
+	maps.Copy(claims, jwt.MapClaims{
 		"SUB": "mallory", "Name": "Mallory", "Rooms": "*", "CAN": []string{"admin"}, "Jti": "another", "Exp": 1, "NBF": time.Now().Add(time.Hour).Unix(), "IAT": 1, "Iss": 7, "AUD": 7,
-	} {
-		claims[name] = value
-	}
+	})
 	k := keys(t, secret)
 	want, err := k.Verify(t.Context(), sign(t, "HS256", []byte(secret), nil, good()))
 	if err != nil {
