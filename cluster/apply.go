@@ -40,6 +40,7 @@ type outcome struct {
 	Kind   kind
 	Digest [32]byte
 	Result result
+	Until  int64 // ns since 1970: from then on the request is a new one
 }
 
 func (t *txn) apply(l *raft.Log) result {
@@ -54,15 +55,20 @@ func (t *txn) apply(l *raft.Log) result {
 	if c.request.ID == "" {
 		return t.run(c)
 	}
-	if first, ok := get[outcome](t.tx.Bucket(requestBucket), c.request.ID); ok {
-		if first.Kind != c.kind || first.Digest != c.request.Digest {
-			return refused(reused)
-		}
+	first, known := get[outcome](t.tx.Bucket(requestBucket), c.request.ID)
+	switch {
+	case !known:
+	case first.Until <= t.now: // trim has not come to it
+		t.must(t.forgetExpiry(time.Unix(0, first.Until), requestExpires, c.request.ID))
+	case first.Kind != c.kind || first.Digest != c.request.Digest:
+		return refused(reused)
+	default:
 		return first.Result
 	}
+	until := time.Unix(0, t.now).Add(requestLife)
 	r := t.run(c)
-	t.must(put(t.tx.Bucket(requestBucket), c.request.ID, outcome{c.kind, c.request.Digest, r}))
-	t.must(t.expireAt(time.Unix(0, t.now).Add(requestLife), requestExpires, c.request.ID))
+	t.must(put(t.tx.Bucket(requestBucket), c.request.ID, outcome{c.kind, c.request.Digest, r, until.UnixNano()}))
+	t.must(t.expireAt(until, requestExpires, c.request.ID))
 	return r
 }
 
