@@ -82,9 +82,10 @@ func (g *Gateway) createRoom(w http.ResponseWriter, r *http.Request, _ httproute
 // makeRoom makes a room, once for each request however often that comes.
 func (g *Gateway) makeRoom(r *http.Request, identity string, request cluster.Request, name string, change roomChange) (made cluster.Room, replayed bool, err error) {
 	if replayed = g.registry.Answered(request); !replayed {
-		// Of rooms that nobody made the registry does not know.
-		if _, isMade := g.registry.Room(name); !isMade {
-			if _, err := g.rooms.Info(name); err == nil {
+		// Of rooms that nobody made the registry does not know. It is asked last: when
+		// the same request has made the room meanwhile, both answers are one.
+		if _, err := g.rooms.Info(name); err == nil {
+			if _, isMade := g.registry.Room(name); !isMade {
 				return made, false, sfu.ErrRoomExists
 			}
 		}

@@ -100,20 +100,26 @@ func TestIdempotencyKey(t *testing.T) {
 // TestIdempotencyKeyAtOnce sends the same request many times at once.
 func TestIdempotencyKeyAtOnce(t *testing.T) {
 	n := start(t)
-	var mu sync.Mutex
-	seen := map[string]int{}
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			a := n.do(t, "POST", "/v1/rooms", append([]string{"Idempotency-Key", "key-1"}, asJSON...), `{"wait":true}`)
-			mu.Lock()
-			defer mu.Unlock()
-			seen[fmt.Sprint(a.StatusCode, a.Header.Get("Location"))]++
-		})
+	bodies := []string{`{"wait":true}`}
+	for i := range 3 {
+		bodies = append(bodies, fmt.Sprintf(`{"name":"demo-%d"}`, i))
 	}
-	wg.Wait()
-	if len(seen) != 1 || len(n.Rooms().List()) != 1 {
-		t.Errorf("got the answers %v and %d rooms, want one of each", seen, len(n.Rooms().List()))
+	for i, body := range bodies {
+		var mu sync.Mutex
+		seen := map[string]int{}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				a := n.do(t, "POST", "/v1/rooms", append([]string{"Idempotency-Key", fmt.Sprint("key-", i)}, asJSON...), body)
+				mu.Lock()
+				defer mu.Unlock()
+				seen[fmt.Sprint(a.StatusCode, a.Header.Get("Location"))]++
+			})
+		}
+		wg.Wait()
+		if rooms := len(n.Rooms().List()); len(seen) != 1 || rooms != i+1 {
+			t.Errorf("%s: got the answers %v and %d rooms, want one answer and %d", body, seen, rooms, i+1)
+		}
 	}
 }
 
