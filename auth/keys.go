@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -43,6 +44,11 @@ func (k *Keys) Verify(_ context.Context, token string) (Grants, error) {
 
 // CanMint reports whether there is a key to sign with.
 func (k *Keys) CanMint() bool { return k.signing() != nil }
+
+// HasPrivate reports whether there is the private key of a pair: who only verifies needs none.
+func (k *Keys) HasPrivate() bool {
+	return slices.ContainsFunc(k.keys, func(one key) bool { return one.signer != nil && one.alg != hs256 })
+}
 
 func (k *Keys) signing() *key {
 	for i := range k.keys {

@@ -129,6 +129,9 @@ func TestEveryKind(t *testing.T) {
 			}
 		}
 		if alg == "HS256" {
+			if !private.CanMint() || private.HasPrivate() {
+				t.Error("a secret signs, and is no private key")
+			}
 			continue
 		}
 		if public.CanMint() || !private.CanMint() {

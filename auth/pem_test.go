@@ -50,6 +50,9 @@ func TestPEMForms(t *testing.T) {
 			if k.CanMint() != tc.signs {
 				t.Errorf("can sign: got %t, want %t", k.CanMint(), tc.signs)
 			}
+			if k.HasPrivate() != tc.signs {
+				t.Errorf("has a private key: got %t, want %t", k.HasPrivate(), tc.signs)
+			}
 			token := sign(t, tc.alg, signers()[tc.alg], nil, good())
 			if _, err := k.Verify(t.Context(), token); err != nil {
 				t.Error(err)

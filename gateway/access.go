@@ -90,6 +90,10 @@ func (g *Gateway) newAccess(cfg *Config) (*access, error) {
 		if err != nil {
 			return nil, fmt.Errorf("auth-key-file: %w", err)
 		}
+		if keys.HasPrivate() {
+			g.log.Warn("auth-key-file holds a private key; give nodes the public one, so that a stolen file makes no tokens",
+				"file", cfg.AuthKeyFile, "do", "openssl pkey -in FILE -pubout")
+		}
 		verifiers = append(verifiers, keys.WithPolicy(cfg.policy()))
 	}
 	if g.services.jwks != nil {

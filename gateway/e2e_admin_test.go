@@ -24,11 +24,11 @@ func TestE2EAdmin(t *testing.T) {
 	near := gatewaytest.StartBrowser(t, gatewaytest.BrowserOptions{Namespace: l.srv})
 	admin := near.Open(l.node.URL+"/admin", gatewaytest.PageOptions{})
 	truly(t, admin, "both rooms are live", `document.querySelectorAll('.admin-room .room-head .pill.live[data-tone=live]').length === 2`)
-	truly(t, admin, "the viewer is well", `line('demo', 'watches')?.querySelector('.pill.state').innerText === 'live'`)
+	truly(t, admin, "the viewer is well", `line('demo', 'watches')?.querySelector('.pill.state').innerText === 'Live'`)
 	admin.Screenshot("admin-well")
 
 	l.link.BA.Set(gatewaytest.Impairment{Delay: 10 * time.Millisecond, Loss: 0.15})
-	truly(t, admin, "the cause is shown", `line('demo', 'watches')?.querySelector('.pill.state').innerText === 'poor link'`)
+	truly(t, admin, "the cause is shown", `line('demo', 'watches')?.querySelector('.pill.state').innerText === 'Poor link'`)
 	truly(t, admin, "the room tells of it", `room('demo').querySelector('.trouble').innerText.includes('1 in trouble')`)
 	truly(t, admin, "what to do is said", `line('demo', 'watches').querySelector('.why').innerText.includes('lost on the way') && line('demo', 'watches').querySelector('.more').href.endsWith('/problems/poor-link')`)
 	admin.Screenshot("admin-poor-link")

@@ -103,6 +103,10 @@ func TestAnswers(t *testing.T) {
 		{name: "the document", method: "GET", path: "/openapi.yaml", status: 200, header: "Content-Type", value: "application/yaml"},
 		{name: "the list of rooms", method: "GET", path: "/", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
 		{name: "the player", method: "GET", path: "/play/demo", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
+		{name: "the player without a room", method: "GET", path: "/play", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
+		{name: "the publisher without a room", method: "GET", path: "/publish", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
+		{name: "the call without a room", method: "GET", path: "/meet", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
+		{name: "no page of that name", method: "GET", path: "/watch", status: 404, problem: "not-found"},
 		{name: "the publisher", method: "HEAD", path: "/publish/demo", status: 200},
 		{name: "the call", method: "GET", path: "/meet/demo", status: 200, header: "Content-Type", value: "text/html; charset=utf-8"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluicemedia/sluice/session"
@@ -92,8 +93,19 @@ func jsonDetail(err error) string {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "The JSON ends too early."
 	default: // an unknown field is all that is left; the text quotes it
+		if _, quoted, ok := strings.Cut(err.Error(), `unknown field "`); ok {
+			if name, ok := strings.CutSuffix(quoted, `"`); ok && plainField(name) {
+				return fmt.Sprintf("There is an unknown field: %s.", name)
+			}
+		}
 		return "There is an unknown field."
 	}
+}
+
+// plainField reports whether a name is short and looks like those of this API: a misspelt field
+// is worth naming, but whatever else stands where a name belongs may be a secret.
+func plainField(name string) bool {
+	return name != "" && len(name) <= 32 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

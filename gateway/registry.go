@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -23,6 +25,9 @@ func (g *Gateway) openRegistry() (err error) {
 		Node: g.node, Dir: filepath.Join(g.cfg.Data, "registry"), URL: g.cfg.NodeURL,
 		Log: g.log, OnChange: g.registryChanged,
 	})
+	if errors.Is(err, cluster.ErrInUse) {
+		return fmt.Errorf("%w; give each node its own: --data DIR", err)
+	}
 	if err == nil {
 		g.loadRevocations()
 	}

@@ -16,8 +16,8 @@ func TestOneNodeForADataDirectory(t *testing.T) {
 	cfg := defaults(t)
 	cfg.HTTP, cfg.Media, cfg.Admin, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	first := gatewaytest.Run(t, cfg, slog.New(slog.DiscardHandler))
-	if _, err := gateway.New(cfg, slog.New(slog.DiscardHandler)); !errors.Is(err, cluster.ErrInUse) {
-		t.Errorf("the second node: got %v, want ErrInUse", err)
+	if _, err := gateway.New(cfg, slog.New(slog.DiscardHandler)); !errors.Is(err, cluster.ErrInUse) || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("the second node: got %v, want ErrInUse and what to do", err)
 	}
 	res, err := first.Client.Get(first.LocalURL() + "/healthz")
 	if err != nil {

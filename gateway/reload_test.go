@@ -3,10 +3,12 @@ package gateway_test
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"math/big"
@@ -237,4 +239,37 @@ func selfSigned(t *testing.T) (*x509.Certificate, []byte) {
 		t.Fatal(err)
 	}
 	return cert, pkcs8
+}
+
+// TestPrivateKeyFile: a node takes a private key for what it verifies, and says that it needs less.
+func TestPrivateKeyFile(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkix, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		kind   string
+		der    []byte
+		warned int
+	}{{"PRIVATE KEY", pkcs8, 1}, {"PUBLIC KEY", pkix, 0}} {
+		cfg := defaults(t)
+		cfg.HTTP, cfg.Media, cfg.Admin, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
+		cfg.AuthKeyFile = filepath.Join(t.TempDir(), "key.pem")
+		if err := os.WriteFile(cfg.AuthKeyFile, pem.EncodeToMemory(&pem.Block{Type: tc.kind, Bytes: tc.der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := &journal{}
+		gatewaytest.Run(t, cfg, slog.New(slog.NewTextHandler(log, nil)))
+		if got := log.count("holds a private key"); got != tc.warned {
+			t.Errorf("%s: got %d warnings, want %d", tc.kind, got, tc.warned)
+		}
+	}
 }

@@ -66,7 +66,10 @@ func (g *Gateway) routes() []route {
 	add("/openapi.yaml", map[string]handler{"GET": g.getOpenAPI})
 	add("/problems/:name", map[string]handler{"GET": g.getProblem})
 
-	add("/", map[string]handler{"GET": page(g.pages.Index)})
+	// Who leaves the room out is asked for it: the page at / has the form.
+	for _, path := range []string{"/", "/play", "/publish", "/meet"} {
+		add(path, map[string]handler{"GET": page(g.pages.Index)})
+	}
 	add("/play/:room", map[string]handler{"GET": page(g.pages.Play)})
 	add("/publish/:room", map[string]handler{"GET": page(g.pages.Publish)})
 	add("/admin", map[string]handler{"GET": page(g.pages.Admin)})

@@ -188,13 +188,16 @@ export class RoomView {
 /** @param {any} s */
 const whoIs = (s) => s.name || s.identity || (s.role === 'publisher' ? `publisher of ${s.publication || 'main'}` : `viewer ${String(s.id).slice(-6)}`);
 
+/** @param {string} text */
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** @param {any} line @param {any} s */
 function drawSession(line, s) {
   setText(find(line, '.who .name'), whoIs(s));
   setText(find(line, '.identity'), [s.role === 'publisher' ? `publishes ${s.publication || 'main'}` : `watches ${s.publication || 'the program'}`, s.name && s.identity].filter(Boolean).join(', '));
   find(line, '.kick').setAttribute('aria-label', `Kick ${whoIs(s)}`);
   const tone = s.cause ? 'bad' : { live: 'live', connecting: 'warn' }[s.state] ?? '';
-  drawPill(find(line, '.pill.state'), tone, s.cause ? s.cause.replaceAll('-', ' ') : s.state);
+  drawPill(find(line, '.pill.state'), tone, capital(s.cause ? s.cause.replaceAll('-', ' ') : s.state));
   setText(find(line, '.what'), figuresOf(s));
   show(find(line, '.why'), Boolean(s.cause));
   if (!s.cause) return;
