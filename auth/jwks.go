@@ -161,7 +161,7 @@ func (j *JWKS) run(ctx context.Context) {
 			wait = min(jwksRetryMin<<min(failures, 10), jwksRetryMax)
 			failures++
 			j.fail()
-			j.log.Warn("keys could not be fetched", "host", j.url.Host, "again_in", wait, "err", err)
+			j.log.Warn("keys could not be fetched", "host", j.url.Host, "again_in", wait.String(), "err", err)
 		default:
 			failures = 0
 			j.install(keys)

@@ -250,7 +250,7 @@ func TestJWKSDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		source := &keySet{err: errors.New("no route")}
-		j := jwks(t, auth.JWKSConfig{URL: "https://keys.test/?secret=s3cr3t", Transport: source, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		j := jwks(t, auth.JWKSConfig{URL: "https://keys.test/?secret=s3cr3t", Transport: source, Log: slog.New(slog.NewJSONHandler(&log, nil))})
 		verify := func(when string, want error) {
 			t.Helper()
 			if _, err := j.Verify(t.Context(), sign(t, "ES256", signer, kid("k"), good())); !errors.Is(err, want) || want == nil && err != nil {
@@ -263,6 +263,9 @@ func TestJWKSDown(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		verify("after the first retry", nil)
+		if !strings.Contains(log.String(), `"again_in":"1s"`) {
+			t.Errorf("the log does not say when keys are fetched again: %s", log.String())
+		}
 
 		for _, broken := range []struct {
 			status int
