@@ -26,8 +26,25 @@ const (
 	endClosed               // the hub is closed
 )
 
-// run sends until there is a reason to end.
+// run sends until there is a reason to end. When the hub is closed, what was
+// said before is sent as well: it tells how everything ended.
 func (p *pump) run() ending {
+	why := p.follow()
+	for more := why == endClosed; more; {
+		batch, err := p.listener.Take()
+		if err != nil || len(batch.frames) > 0 && !p.send(batch.frames) {
+			return endLost
+		}
+		if batch.Ended {
+			return endRoom
+		}
+		more = batch.More == nil
+	}
+	return why
+}
+
+// follow sends until there is a reason to end.
+func (p *pump) follow() ending {
 	quiet := time.NewTicker(keepaliveGap)
 	defer quiet.Stop()
 	pause := time.NewTimer(time.Hour)

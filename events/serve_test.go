@@ -47,6 +47,77 @@ func TestStreamsEndWithTheRoom(t *testing.T) {
 	}
 }
 
+// TestStreamsEndWithTheirTime ends the time of readers. A WebSocket is told why.
+func TestStreamsEndWithTheirTime(t *testing.T) {
+	for _, how := range ways {
+		t.Run(how.name, func(t *testing.T) {
+			h := events.NewHub(events.Config{})
+			srv := serve(t, h)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			r, err := how.open(ctx, srv.url, "", (&net.Dialer{}).DialContext)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.close()
+			if e, err := r.next(); err != nil || e.Type != events.Snapshot {
+				t.Fatalf("got %+v, %v", e, err)
+			}
+			h.Publish("demo", events.MessageSent, events.Message{Text: "hello"})
+			if e, err := r.next(); err != nil || e.Type != events.MessageSent {
+				t.Fatalf("got %+v, %v", e, err)
+			}
+			close(srv.over)
+			e, err := r.next()
+			if err == nil {
+				t.Fatalf("got %+v after the end", e)
+			}
+			if c := websocket.CloseStatus(err); c != -1 && c != websocket.StatusPolicyViolation || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the stream ended with %v, want 1008 of a WebSocket", err)
+			}
+			if h.Publish("demo", events.MessageSent, events.Message{Text: "hello"}).Seq != 2 {
+				t.Error("the room has ended with its reader")
+			}
+		})
+	}
+}
+
+// TestStreamsTellOfTheEnd closes the hub right after the last events, as a node
+// does that stops: readers get them all.
+func TestStreamsTellOfTheEnd(t *testing.T) {
+	for _, how := range ways {
+		t.Run(how.name, func(t *testing.T) {
+			h := events.NewHub(events.Config{})
+			srv := serve(t, h)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			r, err := how.open(ctx, srv.url, "", (&net.Dialer{}).DialContext)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.close()
+			if e, err := r.next(); err != nil || e.Type != events.Snapshot {
+				t.Fatalf("got %+v, %v", e, err)
+			}
+			const last = 600 // more than one batch
+			for range last {
+				h.Publish("demo", events.MessageSent, events.Message{Text: "bye"})
+			}
+			h.Close()
+			for i := range last {
+				if e, err := r.next(); err != nil || e.Seq != uint64(i+1) {
+					t.Fatalf("got %+v, %v, want event %d", e, err, i+1)
+				}
+			}
+			if e, err := r.next(); err == nil {
+				t.Errorf("got %+v after the end", e)
+			} else if c := websocket.CloseStatus(err); c != -1 && c != websocket.StatusGoingAway {
+				t.Errorf("the WebSocket ended with %v, want 1001", c)
+			}
+		})
+	}
+}
+
 // TestStuckReadersHoldNobodyUp has readers who take nothing from their
 // connections: events flow on, and the end of the hub does not wait for them.
 func TestStuckReadersHoldNobodyUp(t *testing.T) {

@@ -21,12 +21,14 @@ import (
 
 // server serves the rooms of a hub by HTTP, as a gateway does.
 type server struct {
-	hub *events.Hub
-	url string
+	hub  *events.Hub
+	url  string
+	over chan struct{} // closed: the time of all readers is over
 }
 
 func serve(t *testing.T, h *events.Hub) *server {
 	t.Helper()
+	over := make(chan struct{})
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lastID := r.Header.Get("Last-Event-ID")
 		if lastID == "" {
@@ -39,12 +41,13 @@ func serve(t *testing.T, h *events.Hub) *server {
 		}
 		if events.IsWebSocket(r) {
 			events.ServeWebSocket(w, r, l, events.Socket{
+				Over:    over,
 				Send:    func(d events.Draft) (events.Event, error) { return h.Send("demo", d) },
 				Problem: func(err error) any { return err.Error() },
 			})
 			return
 		}
-		events.ServeSSE(w, r, l, nil)
+		events.ServeSSE(w, r, l, over)
 	}))
 	srv.Config.Protocols = new(http.Protocols)
 	srv.Config.Protocols.SetHTTP1(true)
@@ -55,7 +58,7 @@ func serve(t *testing.T, h *events.Hub) *server {
 		srv.Close()
 		h.Wait()
 	})
-	return &server{h, srv.URL}
+	return &server{h, srv.URL, over}
 }
 
 // dialer makes connections to a server.

@@ -331,3 +331,21 @@ func TestRoomTellsOfItsSessions(t *testing.T) {
 	s.wantOrder(t, events.PublicationStopped, events.SessionLeft, events.RoomEnded)
 	s.ends(t)
 }
+
+// TestRoomTellsOfTheEndOfTheNode stops the node under a publisher: who listens
+// is told that it left, and why, before the stream ends.
+func TestRoomTellsOfTheEndOfTheNode(t *testing.T) {
+	n := start(t)
+	s := openStream(t, http1.client(t), n.LocalURL()+"/v1/rooms/demo/events")
+	s.roomEvent(t, events.Snapshot)
+	gatewaytest.Publish(t, n.LocalURL(), "demo", 30, codecNamed(t, "VP8"))
+	s.roomEvent(t, events.PublicationStarted)
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	got := s.wantOrder(t, events.PublicationStopped, events.SessionLeft)
+	if left := dataOf[events.Session](t, got[1]); left.Cause != "drained" {
+		t.Errorf("got %+v, want the cause drained", left)
+	}
+	s.ends(t)
+}
