@@ -111,6 +111,47 @@ func TestRenewedLeasesGoOn(t *testing.T) {
 	})
 }
 
+// TestTokensOfASession: those that it had before are remembered as long as they
+// are good, and no more than so many.
+func TestTokensOfASession(t *testing.T) {
+	underClock(t, func(t *testing.T, l *leases, e *ends) {
+		t.Helper()
+		is := func(when string, want ...string) {
+			t.Helper()
+			var got []string
+			for _, b := range l.tokens("s", time.Now()) {
+				got = append(got, b.tokenID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", when, got, want)
+			}
+		}
+		is("no session")
+		l.open("s", "r", bearer{tokenID: "t0", expires: inSeconds(10)}, e.of("s"))
+		is("at first", "t0")
+		all := []string{"t0"}
+		for i := 1; i <= 2*maxBefore; i++ {
+			to := bearer{tokenID: fmt.Sprint("t", i), expires: inSeconds(10 + float64(i))}
+			for range 2 { // the second time it is the same one
+				if known, err := l.renew("s", to, func(bearer) error { return nil }); !known || err != nil {
+					t.Fatalf("got %t, %v", known, err)
+				}
+			}
+			all = append(all, to.tokenID)
+			if i == 2 {
+				is("after two", "t0", "t1", "t2")
+			}
+		}
+		is("after many", all[len(all)-maxBefore-1:]...)
+		time.Sleep(40 * time.Second) // t30 and those before are over
+		is("later", "t31", "t32")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		is("after its end")
+		e.want(t, "s token-expired")
+	})
+}
+
 func TestLeasesOfRevokedTokensEnd(t *testing.T) {
 	old, young := time.Unix(1000, 0), time.Unix(2000, 0)
 	all := map[string]struct {
