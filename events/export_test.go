@@ -34,7 +34,7 @@ func (h *Hub) Sweep(now time.Time) { h.sweep(now) }
 
 // Kept is how many events and bytes the log of a room keeps.
 func (h *Hub) Kept(room string) (events, bytes int) {
-	l, _ := h.enter(room, false, false)
+	l, _ := h.enter(room, false, 0)
 	if l == nil {
 		return 0, 0
 	}

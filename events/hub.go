@@ -29,7 +29,7 @@ type Config struct {
 	MaxEvents    int           // of a log that are kept for those who come back
 	MaxBytes     int           // of the same, and of the messages in a state
 	MaxListeners int           // of a room
-	MaxRooms     int           // logs that listeners and messages may make
+	MaxRooms     int           // logs that listeners may make; messages, half of them
 	Linger       time.Duration // how long a log is kept that nobody needs
 
 	// History is how many messages a room keeps for those who come later; nil:
@@ -113,19 +113,24 @@ func (h *Hub) Publish(room string, t Type, data any) Event {
 }
 
 // publish is Publish, for those who are allowed to by the log: they get
-// ErrTooManyMessages otherwise, and no log where there are MaxRooms. Allowed is
-// nil for events that nobody may refuse.
+// ErrTooManyMessages otherwise, and no log where there are half of MaxRooms.
+// Allowed is nil for events that nobody may refuse.
 func (h *Hub) publish(room string, t Type, data any, allowed func(*roomLog) bool) (Event, error) {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return Event{}, fmt.Errorf("events: write an event: %w", err)
 	}
-	history := 0
+	history, most := 0, 0
 	if t == MessageSent {
 		history = h.history(room)
 	}
+	if allowed != nil {
+		// A log that a message makes costs its sender nothing, one of a listener a
+		// connection: there is always room for those.
+		most = max(1, h.cfg.MaxRooms/2)
+	}
 	for {
-		l, err := h.enter(room, t.begins(), allowed != nil)
+		l, err := h.enter(room, t.begins(), most)
 		if l == nil {
 			return Event{}, err
 		}
@@ -152,7 +157,7 @@ func (h *Hub) publish(room string, t Type, data any, allowed func(*roomLog) bool
 // in the room have left, or have had their time to. The next event of a room of
 // this name begins another log.
 func (h *Hub) End(room string) {
-	l, err := h.enter(room, true, false)
+	l, err := h.enter(room, true, 0)
 	if err != nil {
 		return
 	}
@@ -170,7 +175,7 @@ func (h *Hub) End(room string) {
 // were in it have not left yet.
 func (h *Hub) SetLocked(room string, locked bool) {
 	known := false
-	if l, _ := h.enter(room, false, false); l != nil {
+	if l, _ := h.enter(room, false, 0); l != nil {
 		known = l.state.locked && !l.ending
 		l.leave()
 	}
@@ -181,7 +186,7 @@ func (h *Hub) SetLocked(room string, locked bool) {
 
 // State returns the room as its log leaves it, and the number of the last event.
 func (h *Hub) State(room string) (State, uint64) {
-	l, _ := h.enter(room, false, false)
+	l, _ := h.enter(room, false, 0)
 	if l == nil {
 		return (&roster{}).state(), 0
 	}
@@ -300,8 +305,9 @@ func (h *Hub) all() []*roomLog {
 }
 
 // enter returns the log of a room, locked; nil when there is none and none is
-// to begin. Bounded: see publish. ErrTooManyRooms, ErrClosed.
-func (h *Hub) enter(room string, begin, bounded bool) (*roomLog, error) {
+// to begin. Where there are most of them none begins; 0: however many.
+// ErrTooManyRooms, ErrClosed.
+func (h *Hub) enter(room string, begin bool, most int) (*roomLog, error) {
 	for {
 		h.mu.Lock()
 		l := h.logs[room]
@@ -310,10 +316,10 @@ func (h *Hub) enter(room string, begin, bounded bool) (*roomLog, error) {
 		case !begin:
 			h.mu.Unlock()
 			return nil, nil //nolint:nilnil // no log, and nothing wrong
-		case bounded && h.closed:
+		case most > 0 && h.closed:
 			h.mu.Unlock()
 			return nil, ErrClosed
-		case bounded && len(h.logs) >= h.cfg.MaxRooms:
+		case most > 0 && len(h.logs) >= most:
 			h.mu.Unlock()
 			return nil, ErrTooManyRooms
 		default:
@@ -336,48 +342,4 @@ func (h *Hub) remove(l *roomLog) {
 	if h.logs[l.room] == l {
 		delete(h.logs, l.room)
 	}
-}
-
-// queue calls the sink in the order in which events were put, without the locks
-// of those who put them.
-type queue struct {
-	hook func(Event)
-
-	mu       sync.Mutex // guards what follows
-	waiting  []Event
-	draining bool
-}
-
-// put queues an event; called with a log's lock held.
-func (q *queue) put(e Event) {
-	if q.hook == nil {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, e)
-}
-
-// drain calls the sink; called without locks. One caller at a time does the
-// work for all, so that the order holds.
-func (q *queue) drain() {
-	if q.hook == nil {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.draining {
-		return
-	}
-	q.draining = true
-	for len(q.waiting) > 0 {
-		batch := q.waiting
-		q.waiting = nil
-		q.mu.Unlock()
-		for _, e := range batch {
-			q.hook(e)
-		}
-		q.mu.Lock()
-	}
-	q.draining = false
 }

@@ -228,6 +228,29 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestMessagesLeaveRoomForListeners sends messages to rooms that nobody has heard
+// of, as many as may be.
+func TestMessagesLeaveRoomForListeners(t *testing.T) {
+	h := events.NewHub(events.Config{MaxRooms: 10})
+	sent := 0
+	for i := range 20 {
+		if _, err := h.Send(fmt.Sprint("room", i), events.Draft{Text: "hello"}); err == nil {
+			sent++
+		} else if !errors.Is(err, events.ErrTooManyRooms) {
+			t.Fatal(err)
+		}
+	}
+	if sent != 5 {
+		t.Errorf("messages made %d logs, want 5", sent)
+	}
+	for range 2 {
+		listen(t, h, "").Close()
+	}
+	if _, err := h.Send("demo", events.Draft{Text: "hello"}); err != nil {
+		t.Errorf("a message to a room with a log: %v", err)
+	}
+}
+
 func TestListenersAreBounded(t *testing.T) {
 	h := events.NewHub(events.Config{MaxListeners: 2, MaxRooms: 2})
 	first := listen(t, h, "")

@@ -33,7 +33,7 @@ const maxBatch = 256
 // or if that is no longer possible, he begins with a snapshot.
 // ErrTooManyListeners, ErrTooManyRooms, ErrClosed.
 func (h *Hub) Listen(room, lastID string) (*Listener, error) {
-	l, err := h.enter(room, true, true)
+	l, err := h.enter(room, true, h.cfg.MaxRooms)
 	if err != nil {
 		h.refused.Add(1)
 		return nil, err
