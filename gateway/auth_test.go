@@ -126,9 +126,12 @@ var grantOf = map[string]string{
 
 // TestEveryRouteIsGuarded tries every route with every kind of bearer.
 func TestEveryRouteIsGuarded(t *testing.T) {
-	n := start(t, withTokens(t))
+	n, wrong := start(t, withTokens(t)), 0
 	for _, route := range n.Routes() {
 		method, path, _ := strings.Cut(route, " ")
+		if wrong > 250 { // an address may get 300 wrong at once
+			n, wrong = start(t, withTokens(t)), 0
+		}
 		if method == http.MethodOptions {
 			continue // see TestPreflight
 		}
@@ -159,6 +162,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 				continue // it is a list of, and a way to make, rooms of its own
 			}
 			// A body that would be refused, too: the token comes first.
+			wrong++
 			resp := n.do(t, method, path, []string{"Authorization", tc.header, "Content-Type", "text/plain"}, strings.Repeat("x", 1<<20))
 			body := resp.Body
 			if resp.StatusCode != tc.status || method != "HEAD" && !strings.Contains(body, "/problems/"+tc.problem) {
