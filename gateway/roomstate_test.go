@@ -200,6 +200,23 @@ func TestRoomRaces(t *testing.T) {
 	}
 }
 
+// TestChangesUnlessAsSeen: If-None-Match stops a change, and not only an answer.
+func TestChangesUnlessAsSeen(t *testing.T) {
+	n := start(t)
+	tag := n.do(t, "POST", "/v1/rooms", asJSON, `{"name":"demo"}`).Header.Get("ETag")
+	for _, unless := range []string{"*", tag, "W/" + tag} {
+		for method, body := range map[string]string{"PATCH": `{"wait":true}`, "DELETE": ""} {
+			a := n.do(t, method, "/v1/rooms/demo", append([]string{"If-None-Match", unless}, asJSON...), body)
+			if a.StatusCode != http.StatusPreconditionFailed {
+				t.Errorf("%s unless %s: got %d %s, want 412", method, unless, a.StatusCode, a.Body)
+			}
+		}
+	}
+	if a := n.do(t, "PATCH", "/v1/rooms/demo", append([]string{"If-None-Match", `"1-x"`}, asJSON...), `{"wait":true}`); a.StatusCode != http.StatusOK {
+		t.Errorf("unless as it was in another revision: got %d %s, want 200", a.StatusCode, a.Body)
+	}
+}
+
 // TestEndAndPatchOfAnUnmadeRoom does both at once to rooms that nobody made: whoever
 // comes first, media goes through what GET shows.
 func TestEndAndPatchOfAnUnmadeRoom(t *testing.T) {
