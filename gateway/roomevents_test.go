@@ -349,3 +349,43 @@ func TestRoomTellsOfTheEndOfTheNode(t *testing.T) {
 	}
 	s.ends(t)
 }
+
+// TestNodesEndIsNotTheRooms stops a node under somebody who listens to a room
+// that was made: the room is there again after the node, and so it has not ended.
+func TestNodesEndIsNotTheRooms(t *testing.T) {
+	n := start(t)
+	n.create(t, "", `{"name":"demo","locked":true}`)
+	s := openStream(t, http1.client(t), n.LocalURL()+"/v1/rooms/demo/events")
+	s.roomEvent(t, events.Snapshot)
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	limit := time.After(patience)
+	for {
+		select {
+		case got, more := <-s.events:
+			if !more {
+				return
+			}
+			if got.kind == string(events.RoomEnded) {
+				t.Error("the room has ended with the node")
+			}
+		case <-limit:
+			t.Fatal("the stream goes on")
+		}
+	}
+}
+
+// TestUnmadeRoomsEnd deletes a room that nobody made.
+func TestUnmadeRoomsEnd(t *testing.T) {
+	n := start(t)
+	s := openStream(t, http1.client(t), n.LocalURL()+"/v1/rooms/demo/events")
+	s.roomEvent(t, events.Snapshot)
+	gatewaytest.Publish(t, n.LocalURL(), "demo", 30, codecNamed(t, "VP8"))
+	s.roomEvent(t, events.PublicationStarted)
+	if resp := n.do(t, "DELETE", "/v1/rooms/demo", nil, ""); resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("got %d", resp.StatusCode)
+	}
+	s.wantOrder(t, events.PublicationStopped, events.SessionLeft, events.RoomEnded)
+	s.ends(t)
+}

@@ -128,7 +128,7 @@ func BenchmarkEmptyRoom(b *testing.B) {
 		room, _, _ := crowd(b, manyViewers)
 		b.StartTimer()
 		room.mu.Lock()
-		room.end()
+		room.end(true)
 		room.leave()
 	}
 }

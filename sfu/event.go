@@ -16,7 +16,7 @@ const (
 	PublicationMuted   EventType = "publication.muted"   // Muted is what it is now
 	ProgramChanged     EventType = "program.changed"     // Publication is the new one, "" none
 	LayerChanged       EventType = "layer.changed"       // a viewer gets another layer of a simulcast; once in a second at most
-	RoomEnded          EventType = "room.ended"          // an explicit room was deleted
+	RoomEnded          EventType = "room.ended"          // the room was deleted
 	// RoomLeft: an implicit room is no more, because nobody was left in it. Who
 	// comes next finds a new one.
 	RoomLeft EventType = "room.left"

@@ -63,6 +63,7 @@ func (r *room) leaveSoon() {
 
 func (r *room) unlock() {
 	if !r.gone && !r.explicit && len(r.publications) == 0 && len(r.subscriptions) == 0 {
+		r.event(Event{Type: RoomLeft})
 		r.vanish()
 	}
 	r.mu.Unlock()
@@ -73,14 +74,12 @@ func (r *room) vanish() {
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	if !r.explicit {
-		r.event(Event{Type: RoomLeft})
-	}
 	r.rooms.remove(r)
 }
 
-// end turns everybody out and removes the room.
-func (r *room) end() {
+// end turns everybody out and removes the room. Deleted: that is the end of it,
+// and not only of the node, after which there may be such a room again.
+func (r *room) end(deleted bool) {
 	if r.gone {
 		return
 	}
@@ -94,7 +93,7 @@ func (r *room) end() {
 	for s := range r.subscriptions {
 		s.end()
 	}
-	if r.explicit {
+	if deleted {
 		r.event(Event{Type: RoomEnded})
 	}
 	r.vanish()

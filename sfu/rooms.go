@@ -129,7 +129,7 @@ func (rs *Rooms) Delete(name string) error {
 		return err
 	}
 	defer r.leave()
-	r.end()
+	r.end(true)
 	return nil
 }
 
@@ -167,7 +167,7 @@ func (rs *Rooms) Close() {
 	rs.mu.Unlock()
 	for _, r := range rs.all() {
 		r.mu.Lock()
-		r.end()
+		r.end(false)
 		r.leave()
 	}
 	rs.mu.Lock()
