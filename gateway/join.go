@@ -183,14 +183,12 @@ func (g *Gateway) renewal(grants auth.Grants, name string, made cluster.Room, as
 
 // checkPassword looks at a password, at the same cost where there is none.
 func (g *Gateway) checkPassword(r *http.Request, room, hash, password string) (bool, error) {
-	wasRight, err := g.tryPassword(r, room)
+	ended, err := g.tryPassword(r, room)
 	if err != nil {
 		return false, err
 	}
 	right, err := auth.CheckPassword(r.Context(), hash, password)
-	if right {
-		wasRight()
-	}
+	ended(right)
 	return right, err
 }
 

@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/sluicemedia/sluice/session"
 )
 
 // What one party may do. Requests that are right are bounded only where they
@@ -25,6 +29,7 @@ const (
 type limits struct {
 	failures  buckets[netip.Addr] // of what strangers get wrong
 	passwords buckets[guess]
+	trying    trials
 	hashes    buckets[netip.Addr] // of passwords, for whatever room
 	rooms     buckets[string]     // by identity, or else by address
 	streams   streamCount
@@ -46,28 +51,101 @@ func newLimits() *limits {
 }
 
 // tryPassword is asked before the password of a room is looked at: tries at
-// once are counted before any of them has cost a hash. Right is to be called
-// when the password was right, which then counts as no try.
+// once are counted before any of them has cost a hash. Ended is to be called once
+// it is known whether the password was right, which then counts as no try. Those
+// who find no try left while others are being looked at wait for how these end: a
+// class comes at once, from behind one address, and all of it knows the password.
 //
 // An address that makes up rooms gets no further: each answer costs as much as one about
 // a room that is there, and processors that media needs.
-func (g *Gateway) tryPassword(r *http.Request, room string) (right func(), err error) {
-	from, now := subscriber(addressOf(r)), time.Now()
-	counted := !from.IsLoopback()
-	if counted && !g.limits.hashes.take(from, now) {
+func (g *Gateway) tryPassword(r *http.Request, room string) (ended func(right bool), err error) {
+	from := subscriber(addressOf(r))
+	try := guess{from, room}
+	for {
+		over, busy := g.limits.trying.watch(try)
+		ended, err = g.countTry(try)
+		var refused *problemError
+		if err == nil || !busy || !errors.As(err, &refused) || refused.name != "too-many-passwords" {
+			return ended, err
+		}
+		select {
+		case <-over:
+		case <-r.Context().Done():
+			return nil, fmt.Errorf("%w: %w", session.ErrTimeout, r.Context().Err())
+		}
+	}
+}
+
+// countTry takes a try, if there is one.
+func (g *Gateway) countTry(try guess) (ended func(right bool), err error) {
+	now, counted := time.Now(), !try.from.IsLoopback()
+	if counted && !g.limits.hashes.take(try.from, now) {
 		return nil, &problemError{name: "too-many-failures"}
 	}
 	back := func() {
 		if counted {
-			g.limits.hashes.give(from, time.Now())
+			g.limits.hashes.give(try.from, time.Now())
 		}
 	}
-	try := guess{from, room}
 	if !g.limits.passwords.take(try, now) {
 		back() // nothing is computed
 		return nil, &problemError{name: "too-many-passwords"}
 	}
-	return func() { back(); g.limits.passwords.give(try, time.Now()) }, nil
+	g.limits.trying.begin(try)
+	return func(right bool) {
+		if right {
+			back()
+			g.limits.passwords.give(try, time.Now())
+		}
+		g.limits.trying.end(try)
+	}, nil
+}
+
+// trials are the tries that are being looked at. There are no more of them than
+// tries are counted.
+type trials struct {
+	mu sync.Mutex // guards what follows
+	by map[guess]*trial
+}
+
+type trial struct {
+	n    int
+	over chan struct{} // closed when one of them ends
+}
+
+func (t *trials) begin(g guess) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by == nil {
+		t.by = make(map[guess]*trial)
+	}
+	if t.by[g] == nil {
+		t.by[g] = &trial{over: make(chan struct{})}
+	}
+	t.by[g].n++
+}
+
+func (t *trials) end(g guess) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.by[g]
+	close(one.over)
+	one.over = make(chan struct{})
+	if one.n--; one.n == 0 {
+		delete(t.by, g)
+	}
+}
+
+// watch tells whether any are being looked at; then over is closed with the next
+// that ends.
+func (t *trials) watch(g guess) (over <-chan struct{}, busy bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.by[g]
+	if one == nil {
+		return nil, false
+	}
+	return one.over, true
 }
 
 // limitRoom bounds how often one party makes rooms, each of which is written to

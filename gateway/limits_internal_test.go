@@ -1,13 +1,18 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http/httptest"
 	"net/netip"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluicemedia/sluice/session"
 )
 
 func wantProblem(t *testing.T, err error, name string) {
@@ -24,16 +29,17 @@ func TestPasswordsAreTriedSlowly(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
 		r.RemoteAddr = "192.0.2.1:1000"
 		for i := range passwordBurst {
-			right, err := g.tryPassword(r, "a")
+			ended, err := g.tryPassword(r, "a")
 			if err != nil {
 				t.Fatalf("try %d: %v", i+1, err)
 			}
 			for range 20 { // those who know it are not counted
-				right()
-				if right, err = g.tryPassword(r, "a"); err != nil {
+				ended(true)
+				if ended, err = g.tryPassword(r, "a"); err != nil {
 					t.Fatalf("after a right one: %v", err)
 				}
 			}
+			ended(false)
 		}
 		_, err := g.tryPassword(r, "a")
 		wantProblem(t, err, "too-many-passwords")
@@ -46,11 +52,78 @@ func TestPasswordsAreTriedSlowly(t *testing.T) {
 		}
 		r.RemoteAddr = "192.0.2.1:2000"
 		time.Sleep(time.Minute/passwordBurst + time.Millisecond)
-		if _, err := g.tryPassword(r, "a"); err != nil {
-			t.Errorf("a while later: %v", err)
+		ended, err := g.tryPassword(r, "a")
+		if err != nil {
+			t.Fatalf("a while later: %v", err)
 		}
+		ended(false)
 		_, err = g.tryPassword(r, "a")
 		wantProblem(t, err, "too-many-passwords")
+	})
+}
+
+// TestAClassComesAtOnce: thirty who know the password are let in from one address
+// at once; of thirty who do not, five are heard.
+func TestAClassComesAtOnce(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &Gateway{limits: newLimits()}
+			var heard, refused, most, now atomic.Int64
+			var class sync.WaitGroup
+			for range 30 {
+				class.Go(func() {
+					r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+					r.RemoteAddr = "192.0.2.1:1000"
+					ended, err := g.tryPassword(r, "a")
+					if err != nil {
+						wantProblem(t, err, "too-many-passwords")
+						refused.Add(1)
+						return
+					}
+					heard.Add(1)
+					most.Store(max(most.Load(), now.Add(1)))
+					time.Sleep(60 * time.Millisecond) // what a hash takes
+					now.Add(-1)
+					ended(right)
+				})
+			}
+			class.Wait()
+			want := int64(30)
+			if !right {
+				want = passwordBurst
+			}
+			if heard.Load() != want || heard.Load()+refused.Load() != 30 || most.Load() > passwordBurst {
+				t.Errorf("right %t: %d heard, %d at once, %d refused; want %d heard, %d at once", right, heard.Load(), most.Load(), refused.Load(), want, passwordBurst)
+			}
+			if len(g.limits.trying.by) != 0 {
+				t.Errorf("right %t: %d tries are left over", right, len(g.limits.trying.by))
+			}
+		})
+	}
+}
+
+// TestWhoWaitsMayLeave: a request that ends gives its place up.
+func TestWhoWaitsMayLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &Gateway{limits: newLimits()}
+		ctx, leave := context.WithCancel(t.Context())
+		r := httptest.NewRequestWithContext(ctx, "POST", "/", nil)
+		r.RemoteAddr = "192.0.2.1:1000"
+		var ends []func(bool)
+		for range passwordBurst {
+			ended, err := g.tryPassword(r, "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, ended)
+		}
+		time.AfterFunc(time.Second, leave)
+		if _, err := g.tryPassword(r, "a"); !errors.Is(err, context.Canceled) || !errors.Is(err, session.ErrTimeout) {
+			t.Errorf("got %v, want the end of the request", err)
+		}
+		for _, ended := range ends {
+			ended(false)
+		}
 	})
 }
 
@@ -61,21 +134,22 @@ func TestPasswordsOfManyRooms(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
 		r.RemoteAddr = "192.0.2.1:1000"
 		room := 0
-		try := func() (func(), error) {
+		try := func() (func(bool), error) {
 			room++
 			return g.tryPassword(r, strconv.Itoa(room))
 		}
 		for i := range hashBurst {
-			right, err := try()
+			ended, err := try()
 			if err != nil {
 				t.Fatalf("try %d: %v", i+1, err)
 			}
 			for range 20 { // a class behind one address knows its passwords
-				right()
-				if right, err = try(); err != nil {
+				ended(true)
+				if ended, err = try(); err != nil {
 					t.Fatalf("after a right one: %v", err)
 				}
 			}
+			ended(false)
 		}
 		_, err := try()
 		wantProblem(t, err, "too-many-failures")
@@ -84,7 +158,9 @@ func TestPasswordsOfManyRooms(t *testing.T) {
 			t.Errorf("another address: %v", err)
 		}
 		for range passwordBurst {
-			_, _ = g.tryPassword(r, "one")
+			if ended, err := g.tryPassword(r, "one"); err == nil {
+				ended(false)
+			}
 		}
 		for range 2 * hashBurst { // refused before anything is computed
 			_, err = g.tryPassword(r, "one")
