@@ -50,7 +50,7 @@ var problems = []problem{
 	{"alias-without-room", http.StatusUnprocessableEntity, "The bearer token names no room.", "On /api/whip and /api/whep the bearer token is the name of the room: 1 to 64 of A-Z a-z 0-9 . _ -. With authentication it is a token for exactly one room.", 0},
 	{"too-many-requests", http.StatusTooManyRequests, "The session was sent too many requests.", "Send several candidates in one PATCH, and slower.", 1},
 	{"too-many-failures", http.StatusTooManyRequests, "Too many requests from this address have failed.", "Correct what is wrong with them, and wait for the time in Retry-After. Requests that are right are answered all the same.", 3},
-	{"too-many-passwords", http.StatusTooManyRequests, "Too many passwords were tried for this room.", "Wait for the time in Retry-After. Five tries a minute are allowed; whoever knows the room's owner asks for the right one.", 12},
+	{"too-many-passwords", http.StatusTooManyRequests, "Too many passwords were tried for this room.", "Wait for the time in Retry-After. Five tries a minute are allowed; ask whoever invited you for the right one.", 12},
 	{"too-many-rooms", http.StatusTooManyRequests, "Rooms are made too fast.", "Make fewer at a time: 100 at once and 10 a second are allowed. A room also comes into being by itself when somebody publishes there.", 3},
 	{"too-many-listeners", http.StatusTooManyRequests, "Too many event streams are open.", "Close those that nobody reads. One address may have 200, one room 5000.", 10},
 	{"too-many-streams", http.StatusTooManyRequests, "The session has too many event streams.", "End one with DELETE, or read one that is there.", 10},

@@ -18,6 +18,7 @@ import { received, whyNoPicture } from './stats.js';
 import {
   $, Token, bitrateText, endpoint, msText, percentText, place, plainText, secondsText, setText, show, sizeText, writeRows,
 } from './ui.js';
+import { tokenFor } from './password.js';
 import { Player } from './whep.js';
 
 const PATIENCE_MS = 3000; // without a picture this long after the connection: say why
@@ -30,6 +31,7 @@ const { base, room, query } = place('play');
 const publication = query.get('publication') ?? '';
 const video = /** @type {HTMLVideoElement} */ ($('video'));
 const token = new Token(`play:${room}`);
+let typings = 0;
 const player = new Player({
   url: endpoint(base, 'whep', room, publication),
   token: () => token.value,
@@ -298,10 +300,14 @@ function wireControls() {
     $('full').setAttribute('aria-label', on ? 'Leave full screen' : 'Full screen');
   });
   $('again').addEventListener('click', () => player.start());
-  $('token-form').addEventListener('submit', (event) => {
+  $('token-form').addEventListener('submit', async (event) => {
     event.preventDefault();
-    token.value = $('token').value;
+    const typed = $('token').value;
     $('token').value = '';
+    const mine = ++typings;
+    const found = await tokenFor(base, room, typed);
+    if (mine !== typings) return; // something else was typed meanwhile
+    token.value = found;
     player.start();
   });
   for (const name of ['pointermove', 'pointerdown', 'keydown', 'focusin']) document.addEventListener(name, wakeChrome);

@@ -119,9 +119,9 @@ function byStatus({ status, title }, role) {
   }
   if (status === 401) {
     return {
-      title: `A token is needed to ${doing} here.`,
-      detail: 'This room is not open to everybody, or the token you entered is not known.',
-      next: 'Enter the token you were given.',
+      title: `A token or a password is needed to ${doing} here.`,
+      detail: 'This room is not open to everybody, or what you entered is not known.',
+      next: 'Enter the token or the password that you were given.',
       askToken: true,
     };
   }

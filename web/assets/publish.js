@@ -9,6 +9,7 @@
  * @module
  */
 import { INSECURE, Level, canCapture, canShareScreen, capture, wordsForCapture } from './capture.js';
+import { tokenFor } from './password.js';
 import { sent } from './stats.js';
 import {
   $, NAME, Token, bitrateText, copyOnClick, endpoint, msText, percentText, place, plainText, secondsText, setText, show,
@@ -23,6 +24,7 @@ const HEALTH_MS = 2000;
 
 const { base, room, query } = place('publish');
 const token = new Token(`publish:${room}`);
+let typed = token.value; // that the token is for: itself, or a password
 const level = new Level();
 const video = /** @type {HTMLVideoElement} */ ($('video'));
 
@@ -279,7 +281,10 @@ async function start() {
     $('publication').reportValidity();
     return;
   }
-  token.value = $('token').value;
+  if ($('token').value !== typed) {
+    typed = $('token').value;
+    token.value = await tokenFor(base, room, typed);
+  }
   const ended = !stream || stream.getTracks().every((track) => track.readyState === 'ended');
   if (ended && !(await recapture())) return;
   publisher?.stop();
