@@ -82,6 +82,8 @@ func (t *txn) run(c command) result {
 		return with(c, t.deleteRoom)
 	case revoke:
 		return with(c, t.revoke)
+	case unrevoke:
+		return with(c, t.unrevoke)
 	case addKey:
 		return with(c, t.addKey)
 	case removeKey:
@@ -194,6 +196,19 @@ func (t *txn) revoke(r Revocation) result {
 	}
 	t.listed(Change{Kind: Revoked, Revocation: &r})
 	return result{Revocation: &r}
+}
+
+func (t *txn) unrevoke(b nameBody) result {
+	r, ok := get[Revocation](t.tx.Bucket(revocationBucket), b.Name)
+	if !ok {
+		return refused(notFound)
+	}
+	t.must(t.tx.Bucket(revocationBucket).Delete([]byte(b.Name)))
+	if !r.Expires.IsZero() {
+		t.must(t.forgetExpiry(r.Expires.Add(expirySlack), revocationExpires, r.ID))
+	}
+	t.listed(Change{Kind: Unrevoked, Revocation: &r})
+	return result{}
 }
 
 func (t *txn) addKey(k Key) result {

@@ -12,6 +12,9 @@ const (
 	RoomDeleted
 	// Revoked has Revocation.
 	Revoked
+	// Unrevoked has Revocation: it counts no more, though tokens that it was
+	// about may be left.
+	Unrevoked
 	// RevocationExpired has Revocation: no token is left that it was about.
 	RevocationExpired
 	// KeyAdded has Key.

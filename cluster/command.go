@@ -23,6 +23,7 @@ const (
 	claimRoom
 	moveRoom
 	releaseRooms
+	unrevoke
 )
 
 // commandFormat is the first byte of every command. Another number means

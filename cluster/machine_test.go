@@ -183,6 +183,62 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// TestUnrevoke: what was undone is not there any more, and does not expire either.
+func TestUnrevoke(t *testing.T) {
+	var changes []Change
+	m := newMachine(t, func(c Change) { changes = append(changes, c) })
+	got := applied(t, m,
+		entry(t, 1, 0, revoke, Request{}, Revocation{TokenID: "a", Expires: epoch.Add(time.Hour)}),
+		entry(t, 2, 0, revoke, Request{}, Revocation{TokenID: "b"}),
+		entry(t, 3, 0, unrevoke, Request{}, nameBody{Name: "v1"}),
+		entry(t, 4, 0, unrevoke, Request{}, nameBody{Name: "v1"}),
+		entry(t, 5, 0, unrevoke, Request{}, nameBody{Name: ""}),
+		entry(t, 6, 0, unrevoke, Request{}, nameBody{Name: string(make([]byte, maxName+1))}),
+	)
+	for i, want := range []code{done, done, done, notFound, notFound, notFound} {
+		if got[i].Code != want {
+			t.Errorf("command %d: got %q, want %q", i+1, got[i].Code, want)
+		}
+	}
+	if len(changes) != 3 || changes[2].Kind != Unrevoked || changes[2].Index != 3 || changes[2].Revocation.TokenID != "a" {
+		t.Errorf("got %+v, want two revocations and the end of the first", changes)
+	}
+	if left := *m.revocations.Load(); len(left) != 1 || left[0].ID != "v2" {
+		t.Errorf("left: got %+v, want v2", left)
+	}
+	err := m.view(func(tx *bbolt.Tx) error {
+		if k, _ := tx.Bucket(expiryBucket).Cursor().First(); k != nil {
+			t.Errorf("%q is still to expire", k)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	applied(t, m, entry(t, 7, 3*time.Hour, unrevoke, Request{}, nameBody{Name: "none"}))
+	if len(changes) != 3 {
+		t.Errorf("later: got %+v", changes[3:])
+	}
+}
+
+// An undo that is asked again undoes no more than the first time.
+func TestUnrevokeAskedAgain(t *testing.T) {
+	m := newMachine(t, nil)
+	undo := func(index uint64, r Request) code {
+		return applied(t, m, entry(t, index, 0, unrevoke, r, nameBody{Name: "v1"}))[0].Code
+	}
+	applied(t, m, entry(t, 1, 0, revoke, Request{}, Revocation{TokenID: "a"}))
+	first, other := Request{ID: "r"}, Request{ID: "s"}
+	for i, tc := range []struct {
+		r    Request
+		want code
+	}{{first, done}, {first, done}, {other, notFound}, {Request{ID: "r", Digest: [32]byte{1}}, reused}} {
+		if got := undo(uint64(i+2), tc.r); got != tc.want {
+			t.Errorf("try %d: got %q, want %q", i+1, got, tc.want)
+		}
+	}
+}
+
 // What one command trims is bounded; the rest is left to the next.
 func TestTrimIsBounded(t *testing.T) {
 	m := newMachine(t, nil)
@@ -279,7 +335,7 @@ func FuzzCommand(f *testing.F) {
 	room := roomBody{Room: Room{Name: "a", Members: []string{"b"}}, IfRevision: 3}
 	for k, body := range map[kind]any{
 		createRoom: room, updateRoom: room, deleteRoom: nameBody{Name: "a"},
-		revoke: Revocation{Identity: "i", Expires: epoch}, addKey: Key{ID: "k", Use: "u", Secret: []byte("s"), Expires: epoch}, removeKey: nameBody{Name: "k"},
+		revoke: Revocation{Identity: "i", Expires: epoch}, addKey: Key{ID: "k", Use: "u", Secret: []byte("s"), Expires: epoch}, removeKey: nameBody{Name: "k"}, unrevoke: nameBody{Name: "v1"},
 		joinNode: Member{Node: "n", Voter: "v"}, setNodeState: stateBody{"n", 1, Dead},
 		claimRoom: claimBody{"a", "n", 1}, moveRoom: moveBody{"a", 1, "n"}, releaseRooms: releaseBody{[]heldRoom{{"a", 1}}},
 	} {

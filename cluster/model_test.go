@@ -124,6 +124,13 @@ func (m *model) room(k kind, b roomBody) result {
 }
 
 func (m *model) remove(k kind, b nameBody) result {
+	if k == unrevoke {
+		if _, ok := m.revoked[b.Name]; !ok {
+			return refused(notFound)
+		}
+		delete(m.revoked, b.Name)
+		return result{}
+	}
 	if k == removeKey {
 		if _, ok := m.keys[b.Name]; !ok {
 			return refused(notFound)
@@ -196,7 +203,7 @@ func drawCommand(t *rapid.T, m *model) (kind, any) {
 	revision := func(name string) uint64 {
 		return rapid.SampledFrom([]uint64{0, m.rooms[name].Revision, m.index}).Draw(t, "revision")
 	}
-	k := kind(rapid.IntRange(int(createRoom), int(releaseRooms)).Draw(t, "kind"))
+	k := kind(rapid.IntRange(int(createRoom), int(unrevoke)).Draw(t, "kind"))
 	room, node := name.Draw(t, "name"), name.Draw(t, "node")
 	epochOf := func() uint64 {
 		return rapid.SampledFrom([]uint64{m.owners[room].Epoch, m.index}).Draw(t, "epoch")
@@ -208,6 +215,9 @@ func drawCommand(t *rapid.T, m *model) (kind, any) {
 		return k, nameBody{room, revision(room)}
 	case revoke:
 		return k, Revocation{Identity: room, Expires: expires()}
+	case unrevoke:
+		ids := append(slices.Sorted(maps.Keys(m.revoked)), "v0")
+		return k, nameBody{Name: rapid.SampledFrom(ids).Draw(t, "revocation")}
 	case addKey:
 		return k, Key{ID: room, Use: node, Expires: expires()}
 	case removeKey:
@@ -283,8 +293,12 @@ func compare(t *rapid.T, it *machine, m *model) {
 		t.Fatalf("members: got %+v, want %+v", got, members)
 	}
 	// What has expired goes with the next command; no more and no less.
-	if got := len(n.Revocations()); got != len(m.revoked) {
-		t.Fatalf("got %d revocations, want %d", got, len(m.revoked))
+	revoked := map[string]Revocation{}
+	for _, r := range n.Revocations() {
+		revoked[r.ID] = r
+	}
+	if !maps.EqualFunc(revoked, m.revoked, func(a, b Revocation) bool { return reflect.DeepEqual(a, b) }) {
+		t.Fatalf("revocations: got %+v, want %+v", revoked, m.revoked)
 	}
 	if got := len(*it.keys.Load()); got != len(m.keys) {
 		t.Fatalf("got %d keys, want %d", got, len(m.keys))

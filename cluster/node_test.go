@@ -193,8 +193,15 @@ func TestChanges(t *testing.T) {
 	if err := n.DeleteRoom(t.Context(), Request{}, "a", 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Revoke(t.Context(), Request{}, Revocation{Identity: "ann"}); err != nil {
+	revocation, err := n.Revoke(t.Context(), Request{}, Revocation{Identity: "ann"})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := n.Unrevoke(t.Context(), Request{}, revocation.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Unrevoke(t.Context(), Request{}, revocation.ID); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("again: got %v, want ErrNotFound", err)
 	}
 	if err := n.AddKey(t.Context(), Key{ID: "k", Use: "u"}); err != nil {
 		t.Fatal(err)
@@ -205,7 +212,7 @@ func TestChanges(t *testing.T) {
 	// Every write has returned, so all of it has been told.
 	mu.Lock()
 	defer mu.Unlock()
-	want := []ChangeKind{RoomCreated, RoomUpdated, RoomDeleted, Revoked, KeyAdded, KeyRemoved}
+	want := []ChangeKind{RoomCreated, RoomUpdated, RoomDeleted, Revoked, Unrevoked, KeyAdded, KeyRemoved}
 	var got []ChangeKind
 	for _, c := range changes {
 		got = append(got, c.Kind)
@@ -218,5 +225,8 @@ func TestChanges(t *testing.T) {
 	}
 	if c := changes[2]; c.Before == nil || c.Room != nil {
 		t.Errorf("delete: got %+v", c)
+	}
+	if c := changes[4]; !reflect.DeepEqual(c.Revocation, &revocation) {
+		t.Errorf("undone: got %+v, want %+v", c.Revocation, revocation)
 	}
 }

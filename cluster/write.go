@@ -40,6 +40,12 @@ func (n *Node) Revoke(ctx context.Context, req Request, r Revocation) (Revocatio
 	return *res.Revocation, nil
 }
 
+// Unrevoke removes a revocation. Its ID is never given to another.
+func (n *Node) Unrevoke(ctx context.Context, req Request, id string) error {
+	_, err := n.write(ctx, unrevoke, req, nameBody{Name: id})
+	return err
+}
+
 // AddKey adds a key under an ID of its own.
 func (n *Node) AddKey(ctx context.Context, key Key) error {
 	_, err := n.write(ctx, addKey, Request{}, key)
