@@ -35,6 +35,7 @@ var problems = []problem{
 	{"session-not-found", http.StatusNotFound, "There is no such session.", "It has ended, or the URL is not the Location of the 201. POST a new offer.", 0},
 	{"stream-not-found", http.StatusNotFound, "There is no such event stream.", "It was ended, or the URL is not the Location of the 201. POST to the events URL of the session for a new one.", 0},
 	{"dead-letter-not-found", http.StatusNotFound, "There is no such dead letter.", "It was replayed or let go, or its endpoint is configured no more. GET /v1/webhooks/dead lists those that are there.", 0},
+	{"revocation-not-found", http.StatusNotFound, "There is no such revocation.", "It was undone or has ended by itself, or is about a room that the token does not administer. GET /v1/revocations lists those that are there.", 0},
 	{"method-not-allowed", http.StatusMethodNotAllowed, "This method is not for this resource.", "The Allow header lists those that are.", 0},
 
 	{"unauthorized", http.StatusUnauthorized, "A token is needed.", "Send Authorization: Bearer and your token. In OBS, put the token into Bearer Token; in ffmpeg, use -authorization.", 0},

@@ -226,6 +226,107 @@ func TestRevocationsOutliveTheNode(t *testing.T) {
 	}
 }
 
+// revoke takes tokens back, and returns the path of the revocation.
+func (n node) revoke(t *testing.T, token, body string) string {
+	t.Helper()
+	resp := n.ask(t, "POST", "/v1/revocations", token, body)
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: got %d %s", body, resp.StatusCode, resp.Body)
+	}
+	return "/v1/revocations/" + decode[struct{ ID string }](t, resp).ID
+}
+
+// TestRevocationsAreUndone: tokens are good again at once, as far as nothing else is
+// said about them, and after a restart, too.
+func TestRevocationsAreUndone(t *testing.T) {
+	data, keys := t.TempDir(), withKeys(t)
+	here := func(c *gateway.Config) { c.Data = data }
+	claims := may("ann", "demo", auth.Publish)
+	claims.ID = "one"
+	token := mint(t, claims)
+	n := start(t, keys, here)
+	session, _ := n.post(t, "/whip/demo", token, offer(t, webrtc.RTPTransceiverDirectionSendonly))
+	knows := func(when, want string) {
+		t.Helper()
+		if p := n.knock(t, "/whip/demo", token); p != want {
+			t.Errorf("%s: got %q, want %q", when, p, want)
+		}
+	}
+	good := n.knock(t, "/whip/demo", token) // an offer that nobody takes
+	byID := n.revoke(t, "all-admin-key", `{"token_id":"one"}`)
+	byName := n.revoke(t, "all-admin-key", `{"identity":"ann"}`)
+	knows("revoked twice", "token-revoked")
+	undo := func(path string) {
+		t.Helper()
+		resp := n.ask(t, "DELETE", path, "all-admin-key", "")
+		if resp.StatusCode != http.StatusNoContent || resp.Body != "" {
+			t.Errorf("got %d %s, want 204 and nothing", resp.StatusCode, resp.Body)
+		}
+		again := n.ask(t, "DELETE", path, "all-admin-key", "")
+		if p := problemName(t, again); again.StatusCode != http.StatusNotFound || p != "revocation-not-found" {
+			t.Errorf("again: got %d %q, want 404 revocation-not-found", again.StatusCode, p)
+		}
+	}
+	undo(byName)
+	knows("one of two undone", "token-revoked")
+	undo(byID)
+	knows("both undone", good)
+	if cause := n.causeOf(t, session); cause != "token-revoked" {
+		t.Errorf("the session that was ended has the cause %q", cause)
+	}
+	n.revoke(t, "all-admin-key", `{"identity":"bob"}`)
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, keys, here)
+	knows("after a restart", good)
+	n.post(t, "/whip/demo", token, offer(t, webrtc.RTPTransceiverDirectionSendonly))
+	if list := n.ask(t, "GET", "/v1/revocations", "all-admin-key", "").Body; strings.Count(list, `"id"`) != 1 || !strings.Contains(list, `"bob"`) {
+		t.Errorf("got %s, want the other one alone", list)
+	}
+}
+
+// TestWhoMayUndoARevocation: whoever could have made it. Others are told the same
+// of one that is there as of one that is not.
+func TestWhoMayUndoARevocation(t *testing.T) {
+	t.Parallel()
+	n := start(t, withKeys(t))
+	barred := may("eve", "*", auth.Admin)
+	barred.ID = "eve-1"
+	eve := mint(t, barred)
+	everywhere := n.revoke(t, "all-admin-key", `{"token_id":"x"}`)
+	inDemo := n.revoke(t, "all-admin-key", `{"token_id":"x","room":"demo"}`)
+	inOther := n.revoke(t, "all-admin-key", `{"token_id":"x","room":"other"}`)
+	ofEve := n.revoke(t, "all-admin-key", `{"token_id":"eve-1","room":"demo"}`)
+	none := "/v1/revocations/v0"
+	for _, tc := range []struct {
+		token, path, problem string
+	}{
+		{"", everywhere, "unauthorized"},
+		{"", none, "unauthorized"},
+		{"moderate-key", inDemo, "insufficient-scope"},
+		{"moderate-key", none, "insufficient-scope"},
+		{"admin-key-1", everywhere, "revocation-not-found"},
+		{"admin-key-1", inOther, "revocation-not-found"},
+		{"admin-key-1", none, "revocation-not-found"},
+		{eve, ofEve, "revocation-not-found"}, // who is kept out of the room does not let itself in
+		{eve, inDemo, "revocation-not-found"},
+		{"all-admin-key", none, "revocation-not-found"},
+		{"admin-key-1", inDemo, ""},
+		{eve, inOther, ""},
+		{"all-admin-key", everywhere, ""},
+		{"admin-key-1", ofEve, ""}, // made by somebody who administers all rooms
+	} {
+		resp := n.ask(t, "DELETE", tc.path, tc.token, "")
+		if got := problemName(t, resp); got != tc.problem {
+			t.Errorf("%s by %q: got %d %q, want %q", tc.path, tc.token, resp.StatusCode, got, tc.problem)
+		}
+	}
+	if list := n.ask(t, "GET", "/v1/revocations", "all-admin-key", "").Body; strings.Contains(list, `"id"`) {
+		t.Errorf("left: %s", list)
+	}
+}
+
 // TestLockedRoomsKeepNewcomersOut lets those who are in do what they like.
 func TestLockedRoomsKeepNewcomersOut(t *testing.T) {
 	n := start(t, withKeys(t))

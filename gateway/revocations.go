@@ -138,6 +138,32 @@ func (g *Gateway) listRevocations(w http.ResponseWriter, r *http.Request, _ http
 	return writeList(w, r, items, func(v revocationView) string { return v.ID })
 }
 
+// deleteRevocation lets tokens in again. Sessions that have ended stay so. To who
+// could not have made a revocation it is as if there were none.
+func (g *Gateway) deleteRevocation(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	grants, err := g.identify(r)
+	if err != nil {
+		return err
+	}
+	if !grants.AllowsSomewhere(auth.Admin) {
+		return &problemError{name: "insufficient-scope"}
+	}
+	all, id := g.registry.Revocations(), p.ByName("id")
+	i := slices.IndexFunc(all, func(made cluster.Revocation) bool { return made.ID == id })
+	if i < 0 || !mayRevoke(grants, all[i].Room) {
+		return &problemError{name: "revocation-not-found"}
+	}
+	err = g.registry.Unrevoke(r.Context(), cluster.Request{}, id)
+	if errors.Is(err, cluster.ErrNotFound) { // somebody was faster
+		return &problemError{name: "revocation-not-found"}
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 func revocationOf(r cluster.Revocation) revocationView {
 	v := revocationView{ID: r.ID, TokenID: r.TokenID, Identity: r.Identity, Room: r.Room}
 	for _, t := range []struct {
@@ -159,7 +185,7 @@ func (g *Gateway) followRevocations(c cluster.Change) {
 	case cluster.Revoked:
 		g.revoked.add(*c.Revocation)
 		g.leases.revoke(*c.Revocation)
-	case cluster.RevocationExpired:
+	case cluster.Unrevoked, cluster.RevocationExpired:
 		g.revoked.remove(c.Revocation.ID)
 	case cluster.Reloaded:
 		g.loadRevocations()

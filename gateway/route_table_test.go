@@ -39,7 +39,7 @@ var allGrants = []auth.Grant{auth.Publish, auth.Subscribe, auth.Record, auth.Mod
 
 // manyRooms are routes that answer whoever may do something in any room.
 func manyRooms(route string) bool {
-	return strings.HasSuffix(route, " /v1/rooms") || strings.HasSuffix(route, " /v1/revocations")
+	return strings.HasSuffix(route, " /v1/rooms") || strings.Contains(route, " /v1/revocations")
 }
 
 // expectation is what a route answers to a token.

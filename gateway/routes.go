@@ -49,6 +49,7 @@ func (g *Gateway) routes() []route {
 	add("/v1/rooms/:room/sessions", map[string]handler{"GET": g.listSessions})
 	add("/v1/rooms/:room/sessions/:session", map[string]handler{"GET": g.showSession, "DELETE": g.kickSession})
 	add("/v1/revocations", map[string]handler{"GET": g.listRevocations, "POST": g.createRevocation, "OPTIONS": acceptJSON})
+	add("/v1/revocations/:id", map[string]handler{"DELETE": g.deleteRevocation})
 	add("/v1/rooms/:room/publications", map[string]handler{"GET": g.listPublications})
 	add("/v1/rooms/:room/events", map[string]handler{"GET": g.getRoomEvents})
 	add("/v1/rooms/:room/messages", map[string]handler{"GET": g.listMessages, "POST": g.postMessage, "OPTIONS": acceptJSON})
