@@ -63,7 +63,7 @@ func TestE2EMeet(t *testing.T) {
 // arrive opens the lobby and waits for the preview.
 func arrive(t *testing.T, b *gatewaytest.Browser, url, name string) *guest {
 	t.Helper()
-	p := b.Open(url+"/meet/"+meetRoom+"?width=320&height=180&fps=15", gatewaytest.PageOptions{Private: true})
+	p := b.Open(url+"/meet/"+meetRoom+"?width=320&height=180&fps=15", gatewaytest.PageOptions{Private: true, Light: true})
 	g := &guest{p, name}
 	g.WaitFor(`document.querySelector('#preview').videoWidth > 0 && document.querySelector('#placeholder').hidden`, joinLimit)
 	g.fill("name", name)

@@ -121,7 +121,7 @@ func TestMeetResumesItsEvents(t *testing.T) {
 	me := identityOf(p)
 	r.onAirAs(me, "Ann")
 	r.onAirAs("ben-000001", "Ben")
-	p.until(`window.sluice.call.players.get('ben-000001')?.facts.presentedFrames > 5`)
+	p.until(`[...document.querySelectorAll('.tile:not([data-own=true]) video')].some((v) => v.getVideoPlaybackQuality().totalVideoFrames > 5)`)
 	p.until(`document.querySelectorAll('.tile').length === 2 && document.title.startsWith('(2)')`)
 
 	r.cutStreams()

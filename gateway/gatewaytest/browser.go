@@ -88,6 +88,7 @@ func StartBrowser(t testing.TB, o BrowserOptions) *Browser {
 type PageOptions struct {
 	Passive bool // offers say a=setup:passive: the gateway must be DTLS client
 	Barcode bool // read the frame numbers that FFmpegOptions.Barcode writes
+	Light   bool // watch the first frames of each video alone: for pages with many
 	Private bool // in a browser context of its own: another person's browser
 }
 
@@ -127,7 +128,7 @@ func (b *Browser) Open(url string, o PageOptions) *Page {
 }
 
 func (o PageOptions) settings() map[string]any {
-	s := map[string]any{"passive": o.Passive, "cell": barcodeCell}
+	s := map[string]any{"passive": o.Passive, "cell": barcodeCell, "light": o.Light}
 	if o.Barcode {
 		s["bits"] = BarcodeBits
 	}

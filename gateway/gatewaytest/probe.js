@@ -1,7 +1,7 @@
 // Put into every page of a test before the page's own scripts. It watches from
 // outside what the page does (connections, requests, frames on the screen), so
 // that a test does not have to believe the page. Settings come in
-// window.__settings: {passive, bits, cell}.
+// window.__settings: {passive, bits, cell, light}.
 (() => {
   const settings = window.__settings ?? {};
   const probe = {
@@ -75,7 +75,8 @@
       probe.presented = meta.presentedFrames;
       probe.frames.push([performance.now(), meta.presentedFrames, number(video)]);
       if (probe.frames.length > 4000) probe.frames.splice(0, 1000);
-      video.requestVideoFrameCallback(onFrame);
+      // Many videos with a callback each keep a page busier than showing them does.
+      if (!settings.light || !seen.moving) video.requestVideoFrameCallback(onFrame);
     };
     video.requestVideoFrameCallback(onFrame);
   };
@@ -111,7 +112,8 @@
   };
 
   // The videos of others, in the order of the page.
-  probe.pictures = () => [...document.querySelectorAll('video')].filter((video) => !video.muted).map((video) => pictures.get(video));
+  probe.pictures = () => [...document.querySelectorAll('video')].filter((video) => !video.muted)
+    .map((video) => ({ ...pictures.get(video), ...(settings.light ? { frames: video.getVideoPlaybackQuality().totalVideoFrames } : {}) }));
 
   // An ICE restart by PATCH as RFC 9725 section 4.3.3 has it.
   probe.restart = async () => {

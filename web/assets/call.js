@@ -129,6 +129,7 @@ export class Call extends EventTarget {
       token: () => this.#membership.token,
       iceServers: () => this.#membership.iceServers,
       video: this.#video(name),
+      counting: false,
     });
     this.players.set(name, player);
     player.addEventListener('state', (event) => {

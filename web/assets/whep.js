@@ -12,6 +12,9 @@ export class Player extends Connection {
   #video;
   #shown = 0; // the attempt whose stream the element has
   #fresh = false; // it has had that stream since the last frame
+  #counting;
+  #before = 0; // frames of the element before the session's first one
+  #armed = false; // the next frame calls back
 
   /**
    * @param {object} options
@@ -19,8 +22,10 @@ export class Player extends Connection {
    * @param {() => string} options.token
    * @param {HTMLVideoElement} options.video
    * @param {() => RTCIceServer[]} [options.iceServers]
+   * @param {boolean} [options.counting] keep facts.presentedFrames; false: the first frame of a session is all that is
+   *     looked for. Each frame that calls back costs the page a turn of its main thread: too much with many videos.
    */
-  constructor({ url, token, video, iceServers = () => [] }) {
+  constructor({ url, token, video, iceServers = () => [], counting = true }) {
     super({
       url,
       token,
@@ -30,6 +35,7 @@ export class Player extends Connection {
       prepare: (pc) => this.#prepare(pc),
     });
     this.#video = video;
+    this.#counting = counting;
     this.#countFrames();
   }
 
@@ -45,6 +51,7 @@ export class Player extends Connection {
         this.#video.srcObject = stream;
         this.#shown = this.facts.attempts;
         this.#fresh = true;
+        this.#arm();
         this.dispatchEvent(new Event('media'));
       }
     });
@@ -57,17 +64,23 @@ export class Player extends Connection {
       video.addEventListener('playing', () => this.#firstFrame());
       return;
     }
-    let before = 0; // frames of the element before the session's first one
-    const count = (_, { presentedFrames }) => {
-      if (this.#fresh) before = presentedFrames - 1;
+    this.#arm();
+  }
+
+  #arm() {
+    if (this.#armed || !('requestVideoFrameCallback' in HTMLVideoElement.prototype)) return;
+    this.#armed = true;
+    this.#video.requestVideoFrameCallback((_, { presentedFrames }) => {
+      this.#armed = false;
+      if (this.#fresh) this.#before = presentedFrames - 1;
       this.#fresh = false;
-      if (this.#shown === this.facts.attempts) {
-        this.facts.presentedFrames = presentedFrames - before;
+      const shown = this.#shown === this.facts.attempts;
+      if (shown) {
+        this.facts.presentedFrames = presentedFrames - this.#before;
         this.#firstFrame();
       }
-      video.requestVideoFrameCallback(count);
-    };
-    video.requestVideoFrameCallback(count);
+      if (this.#counting || !shown) this.#arm();
+    });
   }
 
   #firstFrame() {
