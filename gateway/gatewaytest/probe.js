@@ -17,11 +17,25 @@
   window.addEventListener('error', (e) => probe.errors.push(String(e.message)));
   window.addEventListener('unhandledrejection', (e) => probe.errors.push(String(e.reason)));
 
+  // Without a window, Chromium may let a page rest for two seconds that had nothing
+  // new to draw, and its camera with it. No page that is looked at rests so: it is
+  // kept awake until its connections are made.
+  const AWAKE_MS = 2000;
+  let awake = Infinity;
+  const draw = () => { if (performance.now() < awake) requestAnimationFrame(draw); };
+  const stayAwake = () => {
+    const rests = awake < performance.now();
+    awake = performance.now() + AWAKE_MS;
+    if (rests) draw();
+  };
+  if (settings.light) draw();
+
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
     constructor(...args) {
       probe.started ??= performance.now();
       super(...args);
+      if (settings.light) stayAwake();
       probe.connections.push(this);
     }
   };
