@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -67,10 +68,12 @@ func TestCommandLineErrors(t *testing.T) {
 		{[]string{"--config", bad + "x"}, "no such file", false},
 		{[]string{"config", "check", bad}, bad + ":2: nonsense: there is no such setting", false},
 		{[]string{"--turn", "0.0.0.0:3478"}, "turn: not in this version", false},
-		{[]string{"--auth-jwks", "https://example.com/keys"}, "auth-jwks: not in this version", false},
+		{[]string{"--join", "10.0.0.1:8300"}, "join: not in this version", false},
 		{[]string{"--http", "0.0.0.0:0"}, "--open", false},
 	} {
-		err := run(t.Context(), tc.args, io.Discard, io.Discard)
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second) // a node that starts after all must not run for ever
+		err := run(ctx, tc.args, io.Discard, io.Discard)
+		stop()
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: got %v, want %q", tc.args, err, tc.want)
 		}

@@ -94,7 +94,8 @@ func (c *change) put(endpoint string, k key, r *record) error {
 	return b.Put(name, value)
 }
 
-// remove takes an event off the pending ones; nil when it is not there.
+// remove takes an event off the pending ones; nil when it is not there, or was
+// not readable and is lost.
 func (c *change) remove(endpoint string, k key) (*record, error) {
 	b, err := c.bucket(endpoint, bucketPending)
 	if err != nil {
@@ -105,13 +106,13 @@ func (c *change) remove(endpoint string, k key) (*record, error) {
 	if value == nil {
 		return nil, nil
 	}
-	r := &record{}
-	if err := json.Unmarshal(value, r); err != nil {
-		return nil, err
-	}
+	r, whole := read(value)
 	t := c.tallies[endpoint]
 	t.pending--
 	t.pendingBytes -= int64(len(name) + len(value))
+	if !whole {
+		r, t.dropped = nil, t.dropped+1
+	}
 	c.tallies[endpoint] = t
 	return r, b.Delete(name)
 }
@@ -140,7 +141,7 @@ func (c *change) bury(endpoint string, k key, reason, failure string, tries int,
 	return b.Put(name, value)
 }
 
-// exhume takes a dead letter away; nil when it is not there.
+// exhume takes a dead letter away; nil when it is not there, or was not readable.
 func (c *change) exhume(endpoint string, k key) (*record, error) {
 	b, err := c.bucket(endpoint, bucketDead)
 	if err != nil {
@@ -151,9 +152,9 @@ func (c *change) exhume(endpoint string, k key) (*record, error) {
 	if value == nil {
 		return nil, nil
 	}
-	r := &record{}
-	if err := json.Unmarshal(value, r); err != nil {
-		return nil, err
+	r, whole := read(value)
+	if !whole {
+		r = nil
 	}
 	t := c.tallies[endpoint]
 	t.dead--
@@ -199,14 +200,11 @@ func (c *change) expire(endpoint string, cfg *Config, now time.Time) error {
 	var old []key // first, since a bucket must not change under its cursor
 	cursor := b.Cursor()
 	for name, value := cursor.First(); name != nil; name, value = cursor.Next() {
-		var r record
 		k, err := keyOf(name)
-		if err == nil {
-			err = json.Unmarshal(value, &r)
-		}
 		if err != nil {
 			return err
 		}
+		r, _ := read(value) // one that cannot be read is older than all
 		if r.Since > limit && !r.Again {
 			break // those that follow are younger, but for replayed ones
 		}
@@ -260,6 +258,6 @@ func (c *change) first(endpoint string, part []byte) (k key, r *record, err erro
 	if k, err = keyOf(name); err != nil {
 		return key{}, nil, err
 	}
-	r = &record{}
-	return k, r, json.Unmarshal(value, r)
+	r, _ = read(value)
+	return k, r, nil
 }

@@ -61,11 +61,11 @@ func (o *Outbox) Dead(after string, limit int) (letters []DeadLetter, more bool,
 						return nil
 					}
 					size += len(v)
-					letter, err := o.letter(endpoint, k, v)
+					letter, whole, err := o.letter(endpoint, k, v)
 					if err != nil {
 						return err
 					}
-					if letter.ID > after {
+					if whole && letter.ID > after {
 						letters = append(letters, letter)
 					}
 				}
@@ -87,19 +87,16 @@ func firstAfter(endpoint, after string) []byte {
 	return nil
 }
 
-func (o *Outbox) letter(endpoint string, k, v []byte) (DeadLetter, error) {
+func (o *Outbox) letter(endpoint string, k, v []byte) (letter DeadLetter, whole bool, err error) {
 	at, err := keyOf(k)
-	var r record
-	if err == nil {
-		err = json.Unmarshal(v, &r)
-	}
 	if err != nil {
-		return DeadLetter{}, err
+		return DeadLetter{}, false, err
 	}
+	r, whole := read(v)
 	return DeadLetter{
 		ID: letterID(endpoint, at.seq), MessageID: o.store.messageID(at.seq), Endpoint: endpoint, Room: at.room,
 		Event: r.Body, Died: time.UnixMilli(r.Died), Reason: r.Reason, Failure: r.Failure, Tries: r.Tries,
-	}, nil
+	}, whole, nil
 }
 
 // Replay makes a dead letter an event that waits, as if it had come now. It is

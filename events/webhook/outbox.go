@@ -206,10 +206,9 @@ func (o *Outbox) stir() {
 
 // over takes an event that an endpoint is done with.
 func (o *Outbox) over(e *endpoint, k key, out outcome, tries int) {
-	if out.verdict == gone {
-		return
-	}
-	r := result{place: place{e.id, k}, buried: out.verdict != delivered, failure: out.failure, tries: tries}
+	// What is gone may be there still, and not readable: then it goes now.
+	buried := out.verdict != delivered && out.verdict != gone
+	r := result{place: place{e.id, k}, buried: buried, failure: out.failure, tries: tries}
 	if r.buried {
 		o.log.Warn("an event became a dead letter", "endpoint", e.id, "room", k.room, "err", out.failure)
 	}

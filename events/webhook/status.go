@@ -38,7 +38,7 @@ type Status struct {
 	LastError    string            // of LastFailure
 	Dead         int               // dead letters that are kept
 	Buried       uint64            // events that became one since the start
-	Dropped      uint64            // dead letters that were let go since the start
+	Dropped      uint64            // events that were let go since the start: dead letters, and what could not be read
 }
 
 // Stats is what happened before events got to endpoints.

@@ -53,6 +53,17 @@ type record struct {
 	Failure string          `json:"failure,omitempty"`
 }
 
+// read makes a record of what is on disk. Bytes that a damaged disk has changed
+// make an empty one, of an event that nobody can be sent any more: it must not
+// keep the node from starting, nor the events behind it from being sent.
+func read(value []byte) (r *record, whole bool) {
+	r = &record{}
+	if err := json.Unmarshal(value, r); err != nil || len(r.Body) == 0 {
+		return &record{}, false
+	}
+	return r, true
+}
+
 // key is the place of an event.
 type key struct {
 	seq  uint64
@@ -215,7 +226,8 @@ func (s *store) tally(endpoint string) tally {
 	return s.tallies[endpoint]
 }
 
-// get reads one pending event; nil when it is not there any more.
+// get reads one pending event; nil when it is not there any more, or cannot be
+// read.
 func (s *store) get(endpoint string, k key) (*record, error) {
 	var r *record
 	err := s.view(endpoint, bucketPending, func(b *bbolt.Bucket) error {
@@ -223,8 +235,10 @@ func (s *store) get(endpoint string, k key) (*record, error) {
 		if value == nil {
 			return nil
 		}
-		r = &record{}
-		return json.Unmarshal(value, r)
+		if found, whole := read(value); whole {
+			r = found
+		}
+		return nil
 	})
 	return r, err
 }
@@ -250,11 +264,9 @@ func (s *store) oldest(endpoint string) (time.Time, error) {
 		if name == nil {
 			return nil
 		}
-		var r record
-		if err := json.Unmarshal(value, &r); err != nil {
-			return err
+		if r, whole := read(value); whole {
+			at = time.UnixMilli(r.Since)
 		}
-		at = time.UnixMilli(r.Since)
 		return nil
 	})
 	return at, err

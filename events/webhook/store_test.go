@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -201,5 +202,76 @@ func TestValidate(t *testing.T) {
 		if _, err := webhook.Open(cfg); err == nil {
 			t.Errorf("%s: it was opened", name)
 		}
+	}
+}
+
+// TestSpoiledRecords: what a disk has changed within one record costs that record.
+// The node starts, and the events behind it are sent.
+func TestSpoiledRecords(t *testing.T) {
+	for _, rubbish := range [][]byte{{}, {0xc0, 1, 2}, []byte("null"), []byte("{}"), []byte(`{"body":`), []byte(`{"body":1,"since":"soon"}`)} {
+		t.Run(string(rubbish), func(t *testing.T) {
+			cfg := filled(t)
+			spoil(t, cfg.Path, rubbish)
+			r := newReceiver(t)
+			cfg.URLs = []string{r.server.URL} // what it left is of another endpoint, and must not matter
+			o := open(t, cfg)
+			o.Put(event("a", 1000))
+			eventually(t, "the new event arrives", func() bool { return r.has() > 0 })
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		t.Run(string(rubbish)+" at the same endpoint", func(t *testing.T) {
+			r := newReceiver(t)
+			r.does(status(http.StatusServiceUnavailable))
+			cfg := quick(t, r.server.URL)
+			o := open(t, cfg)
+			for n := range 10 {
+				o.Put(event("a", n+1))
+			}
+			if err := errors.Join(o.Sync(t.Context()), o.Close()); err != nil {
+				t.Fatal(err)
+			}
+			spoil(t, cfg.Path, rubbish)
+			r.does(status(http.StatusNoContent))
+			o = open(t, cfg)
+			eventually(t, "all but the spoiled one are taken", func() bool {
+				s := only(t, o)
+				return s.Backlog == 0 && s.Dropped == 1 && s.Dead == 0
+			})
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// spoil overwrites the oldest record of every bucket of a file.
+func spoil(t *testing.T, path string, value []byte) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			for _, part := range []string{"pending", "dead"} {
+				inner := b.Bucket([]byte(part))
+				if inner == nil {
+					continue
+				}
+				if k, _ := inner.Cursor().First(); k != nil {
+					n++
+					if err := inner.Put(bytes.Clone(k), value); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	})
+	if err := errors.Join(err, db.Close()); err != nil || n == 0 {
+		t.Fatalf("%d records spoiled, %v", n, err)
 	}
 }
