@@ -258,9 +258,6 @@ func TestEvents(t *testing.T) {
 // TestEventsOutliveTheWriteTimeout: the server's own deadlines are for requests
 // that end.
 func TestEventsOutliveTheWriteTimeout(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 17 s")
-	}
 	t.Parallel()
 	n := start(t)
 	if _, err := n.Rooms().Create("demo", gatewaytest.Waiting()); err != nil {
