@@ -68,15 +68,15 @@ type viewer struct {
 	phase     phase
 	sections  []ViewerSection // until Connected got them
 	connected func(*egress.Viewer, []ViewerSection)
-	hello     []byte           // while waiting: the ClientHello
-	join      *join            // while a goroutine of it runs
-	flight    []byte           // our last, as DTLS server, until the viewer has proven to have got it
-	repeats   int              // of flight
-	state     *dtls.State      // once dropped
-	gone      bool             // the viewer said close_notify
-	loss      egress.LossMeter // the sweeper's alone
-	packets   uint64           // media sent when the sweeper looked last
-	quiet     int64            // unix nanoseconds of when anything was sent last, as far as the sweeper knows
+	hello     []byte      // while waiting: the ClientHello
+	join      *join       // while a goroutine of it runs
+	flight    []byte      // our last, as DTLS server, until the viewer has proven to have got it
+	repeats   int         // of flight
+	state     *dtls.State // once dropped
+	gone      bool        // the viewer said close_notify
+	loss      lossWatch   // the sweeper's alone
+	packets   uint64      // media sent when the sweeper looked last
+	quiet     int64       // unix nanoseconds of when anything was sent last, as far as the sweeper knows
 	alerts    alerts
 }
 
@@ -306,9 +306,9 @@ func (v *viewer) diagnose(now time.Time) Cause {
 }
 
 // refine implements transport: where nothing else is wrong, the viewer's reports
-// tell whether what is sent arrives.
+// and requests tell whether what is sent arrives.
 func (v *viewer) refine(c Cause, now time.Time) Cause {
-	if v.loss.Observe(now, v.egress.Stats().LossFraction) && c == "" {
+	if v.loss.poor(now, v.egress.Stats()) && c == "" {
 		return CausePoorLink
 	}
 	return c
