@@ -123,8 +123,9 @@ func newFake(t *testing.T, more ...func(*http.ServeMux)) *fake {
 	routes.HandleFunc("DELETE /s/{id}", f.end)
 	routes.HandleFunc("GET /s/{id}/status", f.status)
 	routes.HandleFunc("GET /v1/rooms", f.guard(f.rooms))
-	routes.HandleFunc("POST /v1/rooms/{room}/join", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusForbidden) // no room has a password here
+	// No room has a password here; where one has, the path of join goes before.
+	routes.HandleFunc("POST /v1/rooms/{room}/{action}", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
 	})
 	for _, add := range more {
 		add(routes)
