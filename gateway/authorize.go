@@ -118,6 +118,16 @@ func labels(grants auth.Grants, room, publication string) session.Labels {
 	}
 }
 
+// administrator lets pass who administers any room at all; which ones is for the
+// caller to look at.
+func (g *Gateway) administrator(r *http.Request) (auth.Grants, error) {
+	grants, err := g.identify(r)
+	if err == nil && !grants.AllowsSomewhere(auth.Admin) {
+		err = &problemError{name: "insufficient-scope"}
+	}
+	return grants, err
+}
+
 // authorizeSession guards a session URL. The URL is a capability: whoever
 // holds it needs no token (several encoders send none on DELETE), but a wrong
 // one is refused, and so is one for other rooms.

@@ -144,13 +144,18 @@ func New(cfg Config, log *slog.Logger) (_ *Gateway, err error) {
 		Rooms: g.rooms, Sessions: g.sessions, CounterOffer: cfg.WHEPCounterOffer, ServerOffer: cfg.WHEPServerOffer,
 	}
 	g.load = load.NewMonitor(load.Source{Media: g.mediaLoad, Census: g.census}, g.loadChanged)
+	warnOfExposure(&cfg, log)
+	return g, nil
+}
+
+// warnOfExposure tells of what is allowed and seldom wise.
+func warnOfExposure(cfg *Config, log *slog.Logger) {
 	if host, _, _ := splitAddress(cfg.HTTP); !cfg.hasTLS() && !isLoopback(host) {
 		log.Warn("plain HTTP can be read and changed on its way: set --tls-cert and --tls-key, or put a TLS proxy before it; browsers publish over HTTPS only")
 	}
 	if host, _, err := splitAddress(cfg.Admin); err == nil && !isLoopback(host) {
 		log.Warn("the admin listener can be reached from other machines and asks for no token: it shows metrics and profiles", "addr", cfg.Admin)
 	}
-	return g, nil
 }
 
 // mediaAddr is where media is received. Its default host is what --http was

@@ -78,12 +78,9 @@ func (ask *revocationRequest) revocation(now time.Time, service bool) (cluster.R
 // createRevocation takes tokens back. Sessions that they opened have been told
 // to end when it answers.
 func (g *Gateway) createRevocation(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	grants, err := g.identify(r)
+	grants, err := g.administrator(r)
 	if err != nil {
 		return err
-	}
-	if !grants.AllowsSomewhere(auth.Admin) {
-		return &problemError{name: "insufficient-scope"}
 	}
 	body, err := readBody(w, r)
 	if err != nil {
@@ -122,12 +119,9 @@ func mayRevoke(grants auth.Grants, room string) bool {
 
 // listRevocations shows those that the caller could have made.
 func (g *Gateway) listRevocations(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	grants, err := g.identify(r)
+	grants, err := g.administrator(r)
 	if err != nil {
 		return err
-	}
-	if !grants.AllowsSomewhere(auth.Admin) {
-		return &problemError{name: "insufficient-scope"}
 	}
 	items := []revocationView{}
 	for _, made := range g.registry.Revocations() {
@@ -141,12 +135,9 @@ func (g *Gateway) listRevocations(w http.ResponseWriter, r *http.Request, _ http
 // deleteRevocation lets tokens in again. Sessions that have ended stay so. To who
 // could not have made a revocation it is as if there were none.
 func (g *Gateway) deleteRevocation(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
-	grants, err := g.identify(r)
+	grants, err := g.administrator(r)
 	if err != nil {
 		return err
-	}
-	if !grants.AllowsSomewhere(auth.Admin) {
-		return &problemError{name: "insufficient-scope"}
 	}
 	all, id := g.registry.Revocations(), p.ByName("id")
 	i := slices.IndexFunc(all, func(made cluster.Revocation) bool { return made.ID == id })

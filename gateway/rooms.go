@@ -16,12 +16,9 @@ import (
 
 // listRooms shows the rooms that the caller administers.
 func (g *Gateway) listRooms(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	grants, err := g.identify(r)
+	grants, err := g.administrator(r)
 	if err != nil {
 		return err
-	}
-	if !grants.AllowsSomewhere(auth.Admin) {
-		return &problemError{name: "insufficient-scope"}
 	}
 	rooms := []sfu.RoomInfo{}
 	for _, info := range g.rooms.List() {
@@ -39,12 +36,9 @@ func (g *Gateway) listRooms(w http.ResponseWriter, r *http.Request, _ httprouter
 }
 
 func (g *Gateway) createRoom(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	grants, err := g.identify(r)
+	grants, err := g.administrator(r)
 	if err != nil {
 		return err
-	}
-	if !grants.AllowsSomewhere(auth.Admin) {
-		return &problemError{name: "insufficient-scope"}
 	}
 	body, err := readBody(w, r)
 	if err != nil {

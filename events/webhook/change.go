@@ -94,27 +94,40 @@ func (c *change) put(endpoint string, k key, r *record) error {
 	return b.Put(name, value)
 }
 
-// remove takes an event off the pending ones; nil when it is not there, or was
-// not readable and is lost.
-func (c *change) remove(endpoint string, k key) (*record, error) {
-	b, err := c.bucket(endpoint, bucketPending)
+// take deletes a record. Its size is 0 when it is not there; it is nil when it is
+// not, or cannot be read.
+func (c *change) take(endpoint string, part []byte, k key) (r *record, size int64, err error) {
+	b, err := c.bucket(endpoint, part)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	name := k.bytes()
 	value := b.Get(name)
 	if value == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
 	r, whole := read(value)
+	if !whole {
+		r = nil
+	}
+	return r, int64(len(name) + len(value)), b.Delete(name)
+}
+
+// remove takes an event off the pending ones; nil when it is not there, or was
+// not readable and is lost.
+func (c *change) remove(endpoint string, k key) (*record, error) {
+	r, size, err := c.take(endpoint, bucketPending, k)
+	if err != nil || size == 0 {
+		return nil, err
+	}
 	t := c.tallies[endpoint]
 	t.pending--
-	t.pendingBytes -= int64(len(name) + len(value))
-	if !whole {
-		r, t.dropped = nil, t.dropped+1
+	t.pendingBytes -= size
+	if r == nil {
+		t.dropped++
 	}
 	c.tallies[endpoint] = t
-	return r, b.Delete(name)
+	return r, nil
 }
 
 // bury makes a dead letter of a pending event.
@@ -143,24 +156,15 @@ func (c *change) bury(endpoint string, k key, reason, failure string, tries int,
 
 // exhume takes a dead letter away; nil when it is not there, or was not readable.
 func (c *change) exhume(endpoint string, k key) (*record, error) {
-	b, err := c.bucket(endpoint, bucketDead)
-	if err != nil {
+	r, size, err := c.take(endpoint, bucketDead, k)
+	if err != nil || size == 0 {
 		return nil, err
-	}
-	name := k.bytes()
-	value := b.Get(name)
-	if value == nil {
-		return nil, nil
-	}
-	r, whole := read(value)
-	if !whole {
-		r = nil
 	}
 	t := c.tallies[endpoint]
 	t.dead--
-	t.deadBytes -= int64(len(name) + len(value))
+	t.deadBytes -= size
 	c.tallies[endpoint] = t
-	return r, b.Delete(name)
+	return r, nil
 }
 
 // trim keeps an endpoint within its bounds: the oldest pending events become
